@@ -1,0 +1,100 @@
+package record
+
+import "unsafe"
+
+// Builder collects plain values, row by row, into a vector. The zero Builder
+// is not usable: see [NewBuilder].
+type Builder struct {
+	width int
+	text  []byte
+	off   []uint32
+	null  []uint64
+	field int // of the row being built
+	rows  int
+}
+
+// NewBuilder returns a builder of rows of width fields.
+func NewBuilder(width int) *Builder { return &Builder{width: width} }
+
+// Rows returns the number of whole rows collected.
+func (b *Builder) Rows() int { return b.rows }
+
+// Size returns the bytes of text collected.
+func (b *Builder) Size() int { return len(b.text) }
+
+// Fields returns the number of fields of the row being built.
+func (b *Builder) Fields() int { return b.field }
+
+// Text appends a text field.
+func (b *Builder) Text(s string) {
+	b.off = append(b.off, uint32(len(b.text)))
+	b.text = append(b.text, s...)
+	b.field++
+}
+
+// Bytes appends a text field made of p.
+func (b *Builder) Bytes(p []byte) {
+	b.off = append(b.off, uint32(len(b.text)))
+	b.text = append(b.text, p...)
+	b.field++
+}
+
+// NULL appends a NULL field.
+func (b *Builder) NULL() {
+	bit := b.rows*b.width + b.field
+	for len(b.null) <= bit>>6 {
+		b.null = append(b.null, 0)
+	}
+	b.null[bit>>6] |= 1 << (bit & 63)
+	b.off = append(b.off, uint32(len(b.text)))
+	b.field++
+}
+
+// Value appends a field.
+func (b *Builder) Value(v Value) {
+	if v.IsNull() {
+		b.NULL()
+		return
+	}
+	b.Text(v.text)
+}
+
+// EndRow ends the row, which must have width fields.
+func (b *Builder) EndRow() {
+	b.off = append(b.off, uint32(len(b.text)))
+	b.field = 0
+	b.rows++
+}
+
+// Vector returns what was collected and leaves the builder empty, for the next
+// batch. The text has memory of its own, never used again by the builder.
+func (b *Builder) Vector() *Vector {
+	if b.null != nil {
+		for len(b.null) <= (b.rows*b.width)>>6 {
+			b.null = append(b.null, 0)
+		}
+	}
+	v := &Vector{
+		Text:   unsafe.String(unsafe.SliceData(b.text), len(b.text)),
+		Off:    b.off,
+		Stride: b.width + 1,
+		Null:   b.null,
+	}
+	*b = Builder{
+		width: b.width,
+		text:  make([]byte, 0, len(b.text)+len(b.text)/16),
+		off:   make([]uint32, 0, len(b.off)),
+	}
+	return v
+}
+
+// Batch returns what was collected as a batch of its own.
+func (b *Builder) Batch(s *Schema) *Batch {
+	rows := b.rows
+	v := b.Vector()
+	refs := make([]Ref, len(s.Columns))
+	for i := range refs {
+		refs[i] = Ref{Vector: v, Field: i}
+	}
+	return &Batch{Schema: s, Refs: refs, Rows: rows, First: 1}
+}
