@@ -1,0 +1,118 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// dataset is a CSV file and the work that is done on it: rows are kept where
+// the filter column has the filter value, and then the selected columns.
+type dataset struct {
+	file   string
+	filter string // column
+	value  string
+	keep   []string // columns, in order
+	make   func(rows int) []byte
+}
+
+var datasets = []dataset{
+	{
+		file:   "seattle-pets.csv",
+		filter: "species",
+		value:  "Dog",
+		keep:   []string{"license_number", "animal_name", "species", "primary_breed", "zip_code"},
+		make:   generatePets,
+	},
+	{
+		file:   "nyc-vehicle-thefts.csv",
+		filter: "location_type",
+		value:  "street",
+		keep:   []string{"uid", "date_single", "longitude", "latitude"},
+		make:   generateThefts,
+	},
+}
+
+// generatedRows is about as many as the real files have.
+const generatedRows = 50_000
+
+// input is a CSV table of a given size: one header, then the rows of a file over
+// and over again. It is held once, however long it is and however many read it.
+type input struct {
+	dataset   dataset
+	generated bool
+	header    []byte
+	rows      []byte
+	size      int64
+}
+
+// loadInput reads the dataset from dir, or generates one like it if it is not
+// there, and stretches it to the last whole row within size.
+func loadInput(d dataset, dir string, size int64) (*input, error) {
+	text, err := os.ReadFile(filepath.Join(dir, d.file))
+	generated := os.IsNotExist(err) || dir == ""
+	switch {
+	case generated:
+		text = d.make(generatedRows)
+	case err != nil:
+		return nil, err
+	}
+	in, err := stretch(text, size)
+	if err != nil {
+		return nil, &fs.PathError{Op: "repeat", Path: d.file, Err: err}
+	}
+	in.dataset, in.generated = d, generated
+	return in, nil
+}
+
+// stretch needs a text without line ends inside quotes, as both files are.
+func stretch(text []byte, size int64) (*input, error) {
+	end := bytes.IndexByte(text, '\n') + 1
+	header, rows := text[:end], text[end:]
+	if end == 0 || len(rows) == 0 || rows[len(rows)-1] != '\n' {
+		return nil, fmt.Errorf("not a header and rows that each end in a newline")
+	}
+	if size < int64(len(header)) {
+		return nil, fmt.Errorf("%d bytes do not hold the header", size)
+	}
+	body := size - int64(len(header))
+	last := bytes.LastIndexByte(rows[:body%int64(len(rows))], '\n') + 1
+	body = body/int64(len(rows))*int64(len(rows)) + int64(last)
+	return &input{header: header, rows: rows, size: int64(len(header)) + body}, nil
+}
+
+// name tells which text it is.
+func (in *input) name() string {
+	if in.generated {
+		return in.dataset.file + " (generated)"
+	}
+	return in.dataset.file
+}
+
+// open returns a new reader of the whole input. It can do nothing but Read, so
+// nobody learns the length before the end.
+func (in *input) open() io.Reader {
+	return &stretched{in: in, left: in.size, next: in.header}
+}
+
+type stretched struct {
+	in   *input
+	left int64
+	next []byte
+}
+
+func (s *stretched) Read(p []byte) (int, error) {
+	if s.left == 0 {
+		return 0, io.EOF
+	}
+	if len(s.next) == 0 {
+		s.next = s.in.rows
+	}
+	n := copy(p, s.next[:min(int64(len(s.next)), s.left)])
+	s.next = s.next[n:]
+	s.left -= int64(n)
+	return n, nil
+}

@@ -1,0 +1,67 @@
+package main
+
+import (
+	"bytes"
+	"encoding/csv"
+	"io"
+	"slices"
+	"testing"
+	"testing/iotest"
+)
+
+func TestStretchEndsWithAWholeRow(t *testing.T) {
+	const text = "a,b\n1,2\n33,44\n"
+	for size := int64(len("a,b\n")); size < 60; size++ {
+		in, err := stretch([]byte(text), size)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := io.ReadAll(iotest.OneByteReader(in.open()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if int64(len(got)) != in.size || in.size > size || in.size <= size-int64(len("33,44\n")) {
+			t.Fatalf("size %d: read %d bytes, input says %d", size, len(got), in.size)
+		}
+		if !bytes.HasPrefix(got, []byte("a,b\n")) || got[len(got)-1] != '\n' || bytes.Count(got, []byte("a,b\n")) != 1 {
+			t.Fatalf("size %d: not one header and whole rows: %q", size, got)
+		}
+	}
+}
+
+func TestStretchRefusesWhatItWouldTear(t *testing.T) {
+	for _, text := range []string{"", "a,b", "a,b\n", "a,b\n1,2"} {
+		if _, err := stretch([]byte(text), 100); err == nil {
+			t.Errorf("stretch(%q) is no error", text)
+		}
+	}
+}
+
+// TestGeneratedInput holds the generated tables to the shape of the real ones.
+func TestGeneratedInput(t *testing.T) {
+	kept := []float64{0.67, 0.76}
+	for i, d := range datasets {
+		text := d.make(generatedRows)
+		if !bytes.Equal(text, d.make(generatedRows)) {
+			t.Errorf("%s: generated differently the second time", d.file)
+		}
+		rows, err := csv.NewReader(bytes.NewReader(text)).ReadAll()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, column := range append([]string{d.filter}, d.keep...) {
+			if !slices.Contains(rows[0], column) {
+				t.Errorf("%s: no column %q", d.file, column)
+			}
+		}
+		filter, n := slices.Index(rows[0], d.filter), 0
+		for _, row := range rows[1:] {
+			if row[filter] == d.value {
+				n++
+			}
+		}
+		if share := float64(n) / generatedRows; share < kept[i]-0.02 || share > kept[i]+0.02 {
+			t.Errorf("%s: the filter keeps %.2f of the rows, want %.2f", d.file, share, kept[i])
+		}
+	}
+}

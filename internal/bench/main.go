@@ -1,0 +1,150 @@
+// Command bench measures s3writer beside its rivals: the same work on the same
+// input in turn, each contestant in a process of its own. It prints a Markdown
+// table, losses included.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"regexp"
+	"slices"
+)
+
+type settings struct {
+	run     *regexp.Regexp
+	n       int
+	size    int64 // bytes
+	data    string
+	profile string
+	log     io.Writer
+}
+
+func main() {
+	if text := os.Getenv(taskVariable); text != "" {
+		exitOn(perform(text))
+		return
+	}
+	pattern := flag.String("run", "", "run only comparisons whose name/input matches this `regexp`")
+	n := flag.Int("n", 5, "repetitions of each contestant")
+	size := flag.Int64("size", 256, "`MiB` of input; a copy takes four times as much, each of many tables a quarter")
+	data := flag.String("data", "../../../shared/data", "`folder` of the real CSV files; input is generated where they are not")
+	out := flag.String("out", "", "write the table into this `file`, between its markers")
+	profile := flag.String("cpuprofile", "", "write a CPU profile of each contestant into this `folder`")
+	flag.Parse()
+
+	re, err := regexp.Compile(*pattern)
+	exitOn(err)
+	results, err := runAll(settings{run: re, n: *n, size: *size * mib, data: *data, profile: *profile, log: os.Stderr})
+	exitOn(err)
+	report := markdown(results, *n)
+	fmt.Print(report)
+	if *out != "" {
+		exitOn(insert(*out, report))
+	}
+}
+
+func exitOn(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// result is a comparison on one input: the outcomes of each contestant.
+type result struct {
+	comparison *comparison
+	input      *input
+	outcomes   [][]outcome // by contestant
+}
+
+func runAll(s settings) ([]*result, error) {
+	server, err := startServer()
+	if err != nil {
+		return nil, err
+	}
+	defer server.stop()
+	var results []*result
+	for _, c := range comparisons {
+		for d := range c.inputs {
+			in, err := loadInput(datasets[d], s.data, c.size(s.size))
+			if err != nil {
+				return nil, err
+			}
+			if !s.run.MatchString(c.name + "/" + in.dataset.file) {
+				continue
+			}
+			r := &result{comparison: c, input: in, outcomes: make([][]outcome, len(c.contestants))}
+			if err := r.repeat(s, d, server); err != nil {
+				return nil, err
+			}
+			results = append(results, r)
+		}
+	}
+	return results, nil
+}
+
+// repeat runs the contestants n times, every other time in the opposite order.
+func (r *result) repeat(s settings, dataset int, server *serverProcess) error {
+	order := make([]int, len(r.comparison.contestants))
+	for i := range order {
+		order[i] = i
+	}
+	for range s.n {
+		for _, i := range order {
+			o, err := r.once(s, dataset, i, server)
+			if err != nil {
+				return err
+			}
+			if err := r.check(i, o); err != nil {
+				return err
+			}
+			r.outcomes[i] = append(r.outcomes[i], o)
+			fmt.Fprintf(s.log, "%s, %s: %-38s %8.0f MB/s %6.2f s CPU, peak heap %5.0f MiB\n",
+				r.comparison.name, r.input.name(), r.comparison.contestants[i].name, r.speed(o), o.CPU.Seconds(), float64(o.PeakHeap)/mib)
+		}
+		slices.Reverse(order)
+	}
+	return nil
+}
+
+func (r *result) once(s settings, dataset, contestant int, server *serverProcess) (outcome, error) {
+	c := r.comparison
+	o, err := runProcess(task{
+		Role: roleContestant, Comparison: c.name, Contestant: c.contestants[contestant].name,
+		Dataset: dataset, Data: s.data, Size: c.size(s.size), Endpoint: server.endpoint, Profile: s.profile,
+	}, c)
+	if err != nil || c.sink != sinkTLS {
+		return o, err
+	}
+	o.Sent, err = server.received()
+	return o, err
+}
+
+// check makes sure that a contestant has done its work: a fast run that sent
+// too little is no result.
+func (r *result) check(contestant int, o outcome) error {
+	want := o.Sent
+	switch r.comparison.work {
+	case workCopy:
+		want = r.bytes()
+	case workSelect:
+		for _, outcomes := range r.outcomes {
+			if len(outcomes) > 0 {
+				want = outcomes[0].Sent
+			}
+		}
+	}
+	if o.Sent == 0 || o.Sent != want {
+		return fmt.Errorf("%s, %s: %s sent %d bytes, not %d", r.comparison.name, r.input.name(),
+			r.comparison.contestants[contestant].name, o.Sent, want)
+	}
+	return nil
+}
+
+// bytes returns how much is read in one repetition.
+func (r *result) bytes() int64 { return r.input.size * int64(r.comparison.tables) }
+
+// speed returns MB of input a second.
+func (r *result) speed(o outcome) float64 { return float64(r.bytes()) / 1e6 / o.Elapsed.Seconds() }

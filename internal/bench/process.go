@@ -1,0 +1,138 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime/pprof"
+	"strings"
+)
+
+// Contestants and the server run in processes of their own, so that memory, CPU
+// time and GOMAXPROCS are each one's own: the program runs itself again, with
+// its task in the environment.
+const taskVariable = "S3WRITER_BENCH_TASK"
+
+const (
+	roleContestant = "contestant"
+	roleServer     = "server"
+)
+
+// task is what a subprocess has to do.
+type task struct {
+	Role       string   `json:"role"`
+	Comparison string   `json:"comparison,omitempty"`
+	Contestant string   `json:"contestant,omitempty"`
+	Dataset    int      `json:"dataset,omitempty"`
+	Data       string   `json:"data,omitempty"`
+	Size       int64    `json:"size,omitempty"`
+	Endpoint   endpoint `json:"endpoint"`
+	Profile    string   `json:"profile,omitempty"` // folder
+}
+
+// outcome is what a contestant's subprocess prints.
+type outcome struct {
+	usage
+	Sent int64 `json:"sent"` // bytes of objects that reached the sink
+}
+
+func subprocess(t task) (*exec.Cmd, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	text, err := json.Marshal(t)
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.Command(self)
+	cmd.Env = append(os.Environ(), taskVariable+"="+string(text))
+	return cmd, nil
+}
+
+// runProcess runs one contestant once, in a subprocess.
+func runProcess(t task, c *comparison) (outcome, error) {
+	cmd, err := subprocess(t)
+	if err != nil {
+		return outcome{}, err
+	}
+	cmd.Env = append(cmd.Env, fmt.Sprintf("GOMAXPROCS=%d", c.procs))
+	cmd.Stderr = os.Stderr
+	text, err := cmd.Output()
+	if err != nil {
+		return outcome{}, fmt.Errorf("%s: %s: %w", t.Comparison, t.Contestant, err)
+	}
+	var o outcome
+	return o, json.Unmarshal(text, &o)
+}
+
+// perform does the task that this process was started for.
+func perform(text string) error {
+	var t task
+	if err := json.Unmarshal([]byte(text), &t); err != nil {
+		return err
+	}
+	if t.Role == roleServer {
+		return serveTLS(new(nullS3), os.Stdin, func(e endpoint) error { return json.NewEncoder(os.Stdout).Encode(e) })
+	}
+	o, err := t.compete()
+	if err != nil {
+		return err
+	}
+	return json.NewEncoder(os.Stdout).Encode(o)
+}
+
+func (t task) compete() (outcome, error) {
+	c, who, err := t.find()
+	if err != nil {
+		return outcome{}, err
+	}
+	in, err := loadInput(datasets[t.Dataset], t.Data, t.Size)
+	if err != nil {
+		return outcome{}, err
+	}
+	if c.sink == sinkTLS {
+		t.Endpoint.trust()
+	}
+	stop, err := t.profile()
+	if err != nil {
+		return outcome{}, err
+	}
+	defer stop()
+	s := newSite(c, in, t.Endpoint)
+	u, err := measure(func() error { return who.run(context.Background(), s) })
+	return outcome{usage: u, Sent: s.sent()}, err
+}
+
+func (t task) find() (*comparison, contestant, error) {
+	for _, c := range comparisons {
+		for _, who := range c.contestants {
+			if c.name == t.Comparison && who.name == t.Contestant {
+				return c, who, nil
+			}
+		}
+	}
+	return nil, contestant{}, fmt.Errorf("no contestant %q in a comparison %q", t.Contestant, t.Comparison)
+}
+
+// profile starts a CPU profile if the task asks for one.
+func (t task) profile() (stop func(), err error) {
+	if t.Profile == "" {
+		return func() {}, nil
+	}
+	name := fmt.Sprintf("%s_%s_%s.pprof", t.Comparison, strings.TrimSuffix(datasets[t.Dataset].file, ".csv"), t.Contestant)
+	f, err := os.Create(filepath.Join(t.Profile, strings.NewReplacer("/", "-", " ", "", ",", "-").Replace(name)))
+	if err != nil {
+		return nil, err
+	}
+	if err := pprof.StartCPUProfile(f); err != nil {
+		return nil, err
+	}
+	return func() {
+		pprof.StopCPUProfile()
+		f.Close()
+	}, nil
+}

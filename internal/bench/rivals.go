@@ -1,0 +1,155 @@
+package main
+
+import (
+	"bufio"
+	"compress/gzip"
+	"context"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/feature/s3/manager"
+	"github.com/aws/aws-sdk-go-v2/feature/s3/transfermanager"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/klauspost/pgzip"
+	"github.com/minio/minio-go/v7"
+	"github.com/minio/minio-go/v7/pkg/credentials"
+)
+
+// rivalBuffer is the size of the rivals' bufio buffers. The 4 KiB that
+// encoding/csv takes by itself would make a write to an io.Pipe of each.
+const rivalBuffer = 64 << 10
+
+// filterSelectCSV is the chain in terms of encoding/csv.
+func filterSelectCSV(dst io.Writer, src io.Reader, d dataset) error {
+	r := csv.NewReader(bufio.NewReaderSize(src, rivalBuffer))
+	r.ReuseRecord = true
+	header, err := r.Read()
+	if err != nil {
+		return err
+	}
+	filter := slices.Index(header, d.filter)
+	keep := make([]int, len(d.keep))
+	for i, column := range d.keep {
+		keep[i] = slices.Index(header, column)
+	}
+	if filter < 0 || slices.Contains(keep, -1) {
+		return fmt.Errorf("%s: not the columns expected: %q", d.file, header)
+	}
+
+	w := csv.NewWriter(bufio.NewWriterSize(dst, rivalBuffer))
+	if err := w.Write(d.keep); err != nil {
+		return err
+	}
+	out := make([]string, len(keep))
+	for {
+		record, err := r.Read()
+		if errors.Is(err, io.EOF) {
+			w.Flush()
+			return w.Error()
+		}
+		if err != nil {
+			return err
+		}
+		if record[filter] != d.value {
+			continue
+		}
+		for i, column := range keep {
+			out[i] = record[column]
+		}
+		if err := w.Write(out); err != nil {
+			return err
+		}
+	}
+}
+
+func rivalFilterSelect(_ context.Context, s *site) error {
+	return filterSelectCSV(s.discard, s.in.open(), s.in.dataset)
+}
+
+// compressor is a gzip writer: the standard library's, or klauspost's parallel one.
+type compressor func(io.Writer) io.WriteCloser
+
+func stdGzip(w io.Writer) io.WriteCloser      { return gzip.NewWriter(w) }
+func parallelGzip(w io.Writer) io.WriteCloser { return pgzip.NewWriter(w) }
+
+// rivalChain runs the chain, compressed or not, in a goroutine and uploads the
+// other end of its pipe.
+func rivalChain(compress compressor, upload uploader) func(context.Context, *site) error {
+	return func(ctx context.Context, s *site) error {
+		pr, pw := io.Pipe()
+		go func() { pw.CloseWithError(compressedCSV(pw, s, compress)) }()
+		err := upload(ctx, s)("table.csv", pr)
+		pr.CloseWithError(err) // ends the chain if the upload ended first
+		return err
+	}
+}
+
+func compressedCSV(dst io.Writer, s *site, compress compressor) error {
+	if compress == nil {
+		return filterSelectCSV(dst, s.in.open(), s.in.dataset)
+	}
+	buffered := bufio.NewWriterSize(dst, rivalBuffer)
+	z := compress(buffered)
+	if err := filterSelectCSV(z, s.in.open(), s.in.dataset); err != nil {
+		return err
+	}
+	if err := z.Close(); err != nil {
+		return err
+	}
+	return buffered.Flush()
+}
+
+// uploader makes a rival's uploader for a site: a function that uploads a body
+// of unknown length.
+type uploader func(context.Context, *site) func(key string, body io.Reader) error
+
+// rivalCopy uploads the site's tables, all at once.
+func rivalCopy(upload uploader) func(context.Context, *site) error {
+	return func(ctx context.Context, s *site) error {
+		put := upload(ctx, s)
+		failed := make(chan error)
+		for i := range s.tables {
+			go func() { failed <- put(fmt.Sprintf("table-%02d.csv", i), s.in.open()) }()
+		}
+		var errs []error
+		for range s.tables {
+			errs = append(errs, <-failed)
+		}
+		return errors.Join(errs...)
+	}
+}
+
+func withManager(ctx context.Context, s *site) func(string, io.Reader) error {
+	u := manager.NewUploader(s.s3())
+	return func(key string, body io.Reader) error {
+		_, err := u.Upload(ctx, &s3.PutObjectInput{Bucket: aws.String(bucket), Key: &key, Body: body})
+		return err
+	}
+}
+
+func withTransferManager(ctx context.Context, s *site) func(string, io.Reader) error {
+	c := transfermanager.New(s.s3())
+	return func(key string, body io.Reader) error {
+		_, err := c.UploadObject(ctx, &transfermanager.UploadObjectInput{Bucket: aws.String(bucket), Key: &key, Body: body})
+		return err
+	}
+}
+
+func withMinIO(opts minio.PutObjectOptions) uploader {
+	return func(ctx context.Context, s *site) func(string, io.Reader) error {
+		c, err := minio.New(s.endpoint.host(), &minio.Options{
+			Creds: credentials.NewStaticV4(accessKey, secretKey, ""), Region: region, Secure: true,
+		})
+		return func(key string, body io.Reader) error {
+			if err != nil {
+				return err
+			}
+			_, err := c.PutObject(ctx, bucket, key, body, -1, opts)
+			return err
+		}
+	}
+}
