@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -101,10 +102,9 @@ func (t task) compete() (outcome, error) {
 	if err != nil {
 		return outcome{}, err
 	}
-	defer stop()
 	s := newSite(c, in, t.Endpoint)
 	u, err := measure(func() error { return who.run(context.Background(), s) })
-	return outcome{usage: u, Sent: s.sent()}, err
+	return outcome{usage: u, Sent: s.sent()}, errors.Join(err, stop())
 }
 
 func (t task) find() (*comparison, contestant, error) {
@@ -118,21 +118,31 @@ func (t task) find() (*comparison, contestant, error) {
 	return nil, contestant{}, fmt.Errorf("no contestant %q in a comparison %q", t.Contestant, t.Comparison)
 }
 
-// profile starts a CPU profile if the task asks for one.
-func (t task) profile() (stop func(), err error) {
+// profile starts a CPU profile if the task asks for one; stop ends it and adds
+// one of all allocations.
+func (t task) profile() (stop func() error, err error) {
 	if t.Profile == "" {
-		return func() {}, nil
+		return func() error { return nil }, nil
 	}
-	name := fmt.Sprintf("%s_%s_%s.pprof", t.Comparison, strings.TrimSuffix(datasets[t.Dataset].file, ".csv"), t.Contestant)
-	f, err := os.Create(filepath.Join(t.Profile, strings.NewReplacer("/", "-", " ", "", ",", "-").Replace(name)))
+	name := fmt.Sprintf("%s_%s_%s", t.Comparison, strings.TrimSuffix(datasets[t.Dataset].file, ".csv"), t.Contestant)
+	path := filepath.Join(t.Profile, strings.NewReplacer("/", "-", " ", "", ",", "-").Replace(name))
+	cpu, err := os.Create(path + ".cpu.pprof")
 	if err != nil {
 		return nil, err
 	}
-	if err := pprof.StartCPUProfile(f); err != nil {
+	if err := pprof.StartCPUProfile(cpu); err != nil {
 		return nil, err
 	}
-	return func() {
+	return func() error {
 		pprof.StopCPUProfile()
-		f.Close()
+		return errors.Join(cpu.Close(), writeAllocs(path+".allocs.pprof"))
 	}, nil
+}
+
+func writeAllocs(path string) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(pprof.Lookup("allocs").WriteTo(f, 0), f.Close())
 }
