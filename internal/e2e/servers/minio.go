@@ -15,13 +15,13 @@ func MinIO(t testing.TB) *Server {
 	t.Helper()
 	binary, mc := Binary(t, "minio"), Binary(t, "mc")
 	dir := t.TempDir()
-	s := &Server{}
+	s := &Server{Region: "eu-west-1"}
 	addr := start(t, s.HTTPClient(), func(addr string) (*exec.Cmd, string) {
 		cmd := exec.Command(binary, "server", "--quiet", "--address", addr,
 			"--certs-dir", filepath.Join(dir, "certs"), filepath.Join(dir, "data"))
 		cmd.Env = append(minioFreeEnviron(),
 			"MINIO_ROOT_USER="+root.AccessKeyID, "MINIO_ROOT_PASSWORD="+root.SecretAccessKey,
-			"MINIO_REGION="+Region, "MINIO_BROWSER=off", "MINIO_UPDATE=off",
+			"MINIO_REGION="+s.Region, "MINIO_BROWSER=off", "MINIO_UPDATE=off",
 			// Without a key of its own every request for encryption is answered with 501.
 			"MINIO_KMS_SECRET_KEY=e2e:"+base64.StdEncoding.EncodeToString([]byte(strings.Repeat("k", 32))))
 		return cmd, "http://" + addr + "/minio/health/live"
@@ -29,6 +29,7 @@ func MinIO(t testing.TB) *Server {
 	s.Endpoint = "http://" + addr
 	client := minioClient{binary: mc, config: filepath.Join(dir, "mc"), addr: addr}
 	s.addUser = func(t testing.TB, name, policy string) Keys { return client.addUser(t, name, policy) }
+	s.removeUser = func(t testing.TB, name string) { client.run(t, "admin", "user", "remove", "e2e", name) }
 	return s
 }
 

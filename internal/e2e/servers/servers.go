@@ -10,10 +10,8 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 )
-
-// Region is the region that every server here says it is in.
-const Region = "us-east-1"
 
 // Keys are a user's access keys.
 type Keys struct{ AccessKeyID, SecretAccessKey string }
@@ -23,21 +21,47 @@ func (k Keys) Retrieve(context.Context) (aws.Credentials, error) {
 	return aws.Credentials{AccessKeyID: k.AccessKeyID, SecretAccessKey: k.SecretAccessKey, Source: "e2e"}, nil
 }
 
-// root is allowed everything on a server that listens on loopback for the length of one test.
-var root = Keys{"e2e-root-user", "e2e-root-secret"}
+// root is allowed everything on a server that listens on loopback for the length of one test. Its name has the form
+// of an account ID, because VersityGW takes the name of a bucket's owner for that.
+var root = Keys{"111122223333", "e2e-root-secret"}
 
 // Server is a running S3 server.
 type Server struct {
 	Endpoint string         // URL of S3, and of STS where the server has one
+	Region   string         // the only one that it accepts in a signature
 	CA       *x509.CertPool // who signed the server's certificate; nil over http
 
-	addUser func(t testing.TB, name, policy string) Keys
+	addUser    func(t testing.TB, name, policy string) Keys
+	removeUser func(t testing.TB, name string)
 }
+
+// Owner is the account that owns every bucket.
+func (s *Server) Owner() string { return root.AccessKeyID }
 
 // AddUser makes a user who has the rights of this policy document and no others.
 func (s *Server) AddUser(t testing.TB, name, policy string) Keys {
 	t.Helper()
 	return s.addUser(t, name, policy)
+}
+
+// RemoveUser takes a user's keys and sessions away, at once.
+func (s *Server) RemoveUser(t testing.TB, name string) {
+	t.Helper()
+	s.removeUser(t, name)
+}
+
+// CreateBucket makes a bucket in the server's region.
+func (s *Server) CreateBucket(t testing.TB, bucket string) {
+	t.Helper()
+	in := &s3.CreateBucketInput{Bucket: &bucket}
+	if s.Region != "us-east-1" { // which may not be named
+		in.CreateBucketConfiguration = &types.CreateBucketConfiguration{
+			LocationConstraint: types.BucketLocationConstraint(s.Region),
+		}
+	}
+	if _, err := s.Root().CreateBucket(t.Context(), in); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // HTTPClient returns a client that trusts the server's certificate.
@@ -50,7 +74,7 @@ func (s *Server) HTTPClient() *http.Client {
 // Client returns an S3 client that signs with these credentials.
 func (s *Server) Client(credentials aws.CredentialsProvider) *s3.Client {
 	return s3.New(s3.Options{
-		Region:                     Region,
+		Region:                     s.Region,
 		BaseEndpoint:               aws.String(s.Endpoint),
 		UsePathStyle:               true,
 		Credentials:                credentials,

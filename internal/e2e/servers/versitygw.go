@@ -10,16 +10,16 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 )
 
-// VersityGW starts a VersityGW with the IAM service of its own. It has no STS AssumeRole.
-func VersityGW(t testing.TB) *Server { return versityGW(t, nil) }
+// VersityGW starts a VersityGW with an IAM service of its own. It has no STS AssumeRole.
+func VersityGW(t testing.TB) *Server { return versityGW(t, "us-east-1", nil) }
 
 // VersityGWTLS is [VersityGW] over https, with a certificate of an authority made for this server.
-func VersityGWTLS(t testing.TB) *Server { return versityGW(t, newCertificate(t)) }
+func VersityGWTLS(t testing.TB) *Server { return versityGW(t, "eu-central-1", newCertificate(t)) }
 
-func versityGW(t testing.TB, cert *certificate) *Server {
+func versityGW(t testing.TB, region string, cert *certificate) *Server {
 	t.Helper()
 	binary := Binary(t, "versitygw")
-	s := &Server{}
+	s := &Server{Region: region}
 	scheme, tlsArgs := "http://", []string(nil)
 	if cert != nil {
 		s.CA = cert.pool
@@ -46,17 +46,20 @@ func versityGW(t testing.TB, cert *certificate) *Server {
 	addr := start(t, s.HTTPClient(), func(addr string) (*exec.Cmd, string) {
 		args := append(tlsArgs,
 			"--keep-alive", // else every answer closes the connection
-			"--region", Region,
+			"--region", region,
 			"--iam-standalone-endpoint", socket,
 			"--iam-cache-disable", // else a new policy counts after two minutes
 			"posix", data)
 		return command(addr, args...), scheme + addr + "/healthz"
 	})
 	s.Endpoint = scheme + addr
-	accounts := iam.New(iam.Options{Region: Region, BaseEndpoint: aws.String("http://" + iamAddr), Credentials: root})
+	accounts := iam.New(iam.Options{Region: "us-east-1", BaseEndpoint: aws.String("http://" + iamAddr), Credentials: root})
 	s.addUser = func(t testing.TB, name, policy string) Keys { return addIAMUser(t, accounts, name, policy) }
+	s.removeUser = func(t testing.TB, name string) { removeIAMUser(t, accounts, name) }
 	return s
 }
+
+const userPolicy = "delivery"
 
 func addIAMUser(t testing.TB, client *iam.Client, name, policy string) Keys {
 	t.Helper()
@@ -65,7 +68,7 @@ func addIAMUser(t testing.TB, client *iam.Client, name, policy string) Keys {
 		t.Fatal(err)
 	}
 	_, err := client.PutUserPolicy(ctx, &iam.PutUserPolicyInput{
-		UserName: &name, PolicyName: aws.String("delivery"), PolicyDocument: &policy,
+		UserName: &name, PolicyName: aws.String(userPolicy), PolicyDocument: &policy,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -75,4 +78,26 @@ func addIAMUser(t testing.TB, client *iam.Client, name, policy string) Keys {
 		t.Fatal(err)
 	}
 	return Keys{*out.AccessKey.AccessKeyId, *out.AccessKey.SecretAccessKey}
+}
+
+func removeIAMUser(t testing.TB, client *iam.Client, name string) {
+	t.Helper()
+	ctx := t.Context()
+	keys, err := client.ListAccessKeys(ctx, &iam.ListAccessKeysInput{UserName: &name})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range keys.AccessKeyMetadata {
+		_, err := client.DeleteAccessKey(ctx, &iam.DeleteAccessKeyInput{UserName: &name, AccessKeyId: key.AccessKeyId})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, err = client.DeleteUserPolicy(ctx, &iam.DeleteUserPolicyInput{UserName: &name, PolicyName: aws.String(userPolicy)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.DeleteUser(ctx, &iam.DeleteUserInput{UserName: &name}); err != nil {
+		t.Fatal(err)
+	}
 }
