@@ -1,0 +1,52 @@
+package s3writertest_test
+
+import (
+	"bytes"
+	"context"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"go.uber.org/goleak"
+
+	"github.com/seed149ec23d/s3writer/s3writertest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const bucket = "writer-sample"
+
+func newServer(t *testing.T) *s3writertest.Server {
+	t.Helper()
+	s := s3writertest.NewServer(bucket)
+	t.Cleanup(s.Close)
+	return s
+}
+
+func client(s *s3writertest.Server, optFns ...func(*s3.Options)) *s3.Client {
+	return s3.NewFromConfig(s.Config(), append([]func(*s3.Options){func(o *s3.Options) {
+		o.UsePathStyle = true
+		o.RetryMaxAttempts = 1
+	}}, optFns...)...)
+}
+
+func TestPutGet(t *testing.T) {
+	for _, start := range []func(...string) *s3writertest.Server{s3writertest.NewServer, s3writertest.NewTLSServer} {
+		s := start(bucket)
+		defer s.Close()
+		ctx, c := context.Background(), client(s)
+		_, err := c.PutObject(ctx, &s3.PutObjectInput{
+			Bucket: aws.String(bucket), Key: aws.String("a/b c+č&=.csv"), Body: bytes.NewReader([]byte("id\n1\n")),
+			ContentType: aws.String("text/csv"), Metadata: map[string]string{"nonce": "x"},
+			ChecksumAlgorithm: types.ChecksumAlgorithm(""),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		o, ok := s.Object(bucket, "a/b c+č&=.csv")
+		if !ok || string(o.Body) != "id\n1\n" || o.ContentType != "text/csv" || o.Metadata["nonce"] != "x" {
+			t.Errorf("got %+v, %v", o, ok)
+		}
+	}
+}
