@@ -43,7 +43,8 @@ func StaticCredentials(accessKeyID, secretAccessKey, sessionToken string) aws.Cr
 }
 
 // staticCredentials keeps its keys in a closure: fmt and the dumpers of test
-// libraries read unexported fields by reflection, and never ask the methods below.
+// libraries read unexported fields by reflection (fmt follows pointers too when the
+// verb does not fit them, as %s), and never ask the methods below.
 type staticCredentials struct{ value func() aws.Credentials }
 
 const redactedStatic = "StaticCredentials(redacted)"
@@ -280,6 +281,9 @@ func (r AssumeRole) advice(answer smithy.APIError, region string) string {
 	case "InvalidClientTokenId", "InvalidAccessKeyId", "UnrecognizedClientException", "MissingAuthenticationToken":
 		return "the base credentials are wrong: STS in " + region + " does not know their access key ID or session token"
 	case "SignatureDoesNotMatch", "IncompleteSignature":
+		if strings.HasPrefix(answer.ErrorMessage(), "Signature ") { // "expired" or "not yet current"
+			return "check this machine's clock"
+		}
 		return "the base credentials are wrong: check their secret access key, and this machine's clock"
 	case "ExpiredToken", "ExpiredTokenException":
 		return "the base credentials have expired"
@@ -307,18 +311,18 @@ func (r AssumeRole) deniedAdvice(message string) string {
 	if m := stsPrincipal.FindStringSubmatch(message); m != nil {
 		who = m[1]
 	}
-	external := "asks for no sts:ExternalId, as none is given"
+	conditions := []string{"the role exists", "its trust policy names " + who + " as principal"}
+	if len(r.Tags) > 0 {
+		conditions = append(conditions, "it allows sts:TagSession")
+	}
+	if r.SourceIdentity != "" {
+		conditions = append(conditions, "it allows sts:SetSourceIdentity")
+	}
+	external := "it asks for no sts:ExternalId, as none is given"
 	if r.ExternalID != "" {
 		external = fmt.Sprintf("its sts:ExternalId is the one given, %q", r.ExternalID)
 	}
-	text := "access denied: check that the role exists, that its trust policy names " + who + " as principal, and that " + external
-	if len(r.Tags) > 0 {
-		text += ", that it allows sts:TagSession"
-	}
-	if r.SourceIdentity != "" {
-		text += ", that it allows sts:SetSourceIdentity"
-	}
-	return text
+	return "access denied: check that " + strings.Join(conditions, ", that ") + ", and that " + external
 }
 
 // awsText is AWS's own message without the canonical request that some servers add to
@@ -450,12 +454,12 @@ func cached(p aws.CredentialsProvider) *aws.CredentialsCache {
 	case aws.HandleFailRefreshCredentialsCacheStrategy, aws.AdjustExpiresByCredentialsCacheStrategy:
 		return aws.NewCredentialsCache(p, window) // it knows best, as the provider of EC2 roles does
 	}
-	return aws.NewCredentialsCache(&refreshing{provider: p}, window)
+	return aws.NewCredentialsCache(&refreshing{provider: func() aws.CredentialsProvider { return p }}, window)
 }
 
 // refreshing tells a CredentialsCache when and how to refresh a provider's credentials.
 type refreshing struct {
-	provider aws.CredentialsProvider
+	provider func() aws.CredentialsProvider // a closure, as in staticCredentials
 
 	mu      sync.Mutex
 	expires time.Time // of the last credentials; the cache knows an earlier time
@@ -466,7 +470,7 @@ func (r *refreshing) Retrieve(ctx context.Context) (aws.Credentials, error) {
 	// would hold up every later request.
 	ctx, cancel := context.WithTimeout(ctx, refreshTimeout)
 	defer cancel()
-	c, err := r.provider.Retrieve(ctx)
+	c, err := r.provider().Retrieve(ctx)
 	if err == nil && c.CanExpire {
 		r.mu.Lock()
 		r.expires = c.Expires
@@ -500,12 +504,12 @@ func (r *refreshing) HandleFailToRefresh(_ context.Context, old aws.Credentials,
 
 // IsCredentialsProvider lets the SDK see through to the provider, as it must for anonymous requests.
 func (r *refreshing) IsCredentialsProvider(target aws.CredentialsProvider) bool {
-	return aws.IsCredentialsProvider(r.provider, target)
+	return aws.IsCredentialsProvider(r.provider(), target)
 }
 
 // ProviderSources passes on where the provider's credentials come from.
 func (r *refreshing) ProviderSources() []aws.CredentialSource {
-	if source, ok := r.provider.(aws.CredentialProviderSource); ok {
+	if source, ok := r.provider().(aws.CredentialProviderSource); ok {
 		return source.ProviderSources()
 	}
 	return nil
