@@ -20,7 +20,11 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/smithy-go"
+	"go.uber.org/goleak"
+
+	"github.com/seed149ec23d/s3writer/s3writertest"
 )
 
 const (
@@ -235,6 +239,7 @@ func TestAssumeRoleRequest(t *testing.T) {
 // TestAssumeRoleDefaultChain uses the library's HTTP client, and the default chain: who assumes the role,
 // and where, comes from the environment.
 func TestAssumeRoleDefaultChain(t *testing.T) {
+	defer goleak.VerifyNone(t, goleak.IgnoreCurrent()) // no connection to STS stays open
 	var authorization string
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		authorization = r.Header.Get("Authorization")
@@ -348,6 +353,53 @@ func TestAssumeRoleBaseFails(t *testing.T) {
 		if err == nil || err.Error() != want || !errors.Is(err, ErrCredentials) {
 			t.Errorf("%s:\ngot  %v\nwant %v", test.name, err, want)
 		}
+	}
+}
+
+// TestAssumeRoleOnServer goes over the wire, with the library's own HTTP client: signed requests,
+// a trust policy, an external ID, and a session that S3 takes.
+func TestAssumeRoleOnServer(t *testing.T) {
+	server := s3writertest.NewServer("writer-sample")
+	defer server.Close()
+	const arn = "arn:aws:iam::123456789012:role/team/w"
+	server.AddKey(testKey, testSecret)
+	server.AddKey("AKIASTRANGER00000000", testSecret)
+	server.AddRole(s3writertest.Role{ARN: arn, ExternalID: "project-42", Trusted: []string{testKey},
+		Allow: []s3writertest.Allow{s3writertest.LeastPrivilege("writer-sample")}})
+
+	for _, test := range []struct {
+		name   string
+		change func(*AssumeRole)
+		want   string
+	}{
+		{"trusted", func(*AssumeRole) {}, ""},
+		{"wrong external ID", func(r *AssumeRole) { r.ExternalID = "project-43" }, `access denied: check that the role exists, ` +
+			`that its trust policy names arn:aws:iam::123456789012:user/AKIAIOSFODNN7EXAMPLE as principal, and that its sts:ExternalId is the one given, "project-43" (AWS says: AccessDenied: `},
+		{"no external ID", func(r *AssumeRole) { r.ExternalID = "" }, "access denied: "},
+		{"unknown role", func(r *AssumeRole) { r.RoleName = "w" }, "access denied: "},
+		{"not trusted", func(r *AssumeRole) { r.Base = StaticCredentials("AKIASTRANGER00000000", testSecret, "") }, "access denied: "},
+		{"unknown key", func(r *AssumeRole) { r.Base = StaticCredentials("AKIANOBODY0000000000", testSecret, "") }, "the base credentials are wrong: STS in "},
+		{"wrong secret", func(r *AssumeRole) { r.Base = StaticCredentials(testKey, "not"+testSecret, "") }, "the base credentials are wrong: check their secret access key"},
+		{"too long", func(r *AssumeRole) { r.Duration = 2 * time.Hour }, "check AssumeRole's fields, and its Duration "},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			role := AssumeRole{AccountID: "123456789012", RoleName: "team/w", ExternalID: "project-42", Region: "us-east-1",
+				Endpoint: server.URL, Base: StaticCredentials(testKey, testSecret, "")}
+			test.change(&role)
+			_, err := s3.New(s3.Options{Region: "us-east-1", BaseEndpoint: &server.URL, UsePathStyle: true,
+				HTTPClient: server.Client(), Credentials: cached(role)}).
+				PutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String("writer-sample"), Key: aws.String("orders.csv"), Body: strings.NewReader("id\n")})
+			if test.want == "" {
+				if err != nil {
+					t.Error(err)
+				}
+				return
+			}
+			want := "credentials: sts:AssumeRole on " + role.roleARN("us-east-1") + ": " + test.want
+			if err == nil || !strings.Contains(err.Error(), want) || !errors.Is(err, ErrCredentials) {
+				t.Errorf("got  %v\nwant %v…", err, want)
+			}
+		})
 	}
 }
 
