@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"iter"
 	"strings"
+	"unsafe"
 )
 
 // Type is the declared type of a column's values.
@@ -211,6 +212,26 @@ func (v *Vector) value(row, field int) Value {
 		return Value{}
 	}
 	return v.Dialect.value(s)
+}
+
+// text returns the text of a field, in scratch if it does not stand in the
+// vector as one piece.
+func (v *Vector) text(row, field int, scratch []byte) (s string, null bool, _ []byte) {
+	raw, ok := v.raw(row, field)
+	d := v.Dialect
+	switch {
+	case !ok:
+		return "", true, scratch
+	case d == nil:
+		return raw, v.null(row, field), scratch
+	case !d.quoted(raw) && raw == d.Null:
+		return "", true, scratch
+	}
+	if inner, ok := d.inner(raw); ok {
+		return inner, false, scratch
+	}
+	scratch = d.appendText(scratch[:0], raw)
+	return unsafe.String(unsafe.SliceData(scratch), len(scratch)), false, scratch
 }
 
 func (v *Vector) null(row, field int) bool {

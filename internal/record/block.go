@@ -1,0 +1,104 @@
+package record
+
+import (
+	"bytes"
+	"io"
+)
+
+// cut finds the end of the last whole record in the buffer, and the bad rows
+// before it as far as Decode could not find them. It returns 0 if no record is
+// known to end.
+func (s *Scanner) cut() (int, []mark) {
+	eof := s.srcErr == io.EOF
+	if !s.plain() {
+		return s.cutExactly(eof)
+	}
+	n := len(s.buf)
+	if !eof {
+		n = s.lastLine()
+	}
+	switch {
+	case s.exact && (n > s.d.MaxRow || !s.wellFormed(s.text()[:n])):
+		return s.cutExactly(eof)
+	case n == 0 && !eof:
+		// A stray quote must not collect MaxRow bytes behind it.
+		return s.cutFirst()
+	}
+	return n, nil
+}
+
+// plain tells whether counting quotes is enough to know what is quoted.
+func (s *Scanner) plain() bool {
+	return s.d.Escape == 0 && s.d.Comment == 0 && !s.d.LazyQuotes
+}
+
+// wellFormed tells whether text, which has even quotes, has them only where
+// they may stand.
+func (s *Scanner) wellFormed(text string) bool {
+	for pos := 0; pos < len(text); {
+		r := s.rows.read(text, pos, true)
+		if r.kind == rowBad {
+			return false
+		}
+		pos = r.next
+	}
+	return true
+}
+
+// lastLine returns the position behind the last line end outside of quotes,
+// which are the places with an even number of quotes before. That holds as
+// long as no row is malformed; then Decode finds that one first.
+func (s *Scanner) lastLine() int {
+	quotes := []byte{s.d.Quote}
+	odd := 0
+	if !s.d.NoQuote {
+		odd = bytes.Count(s.buf, quotes) & 1
+	}
+	for end := len(s.buf); ; {
+		k := bytes.LastIndexByte(s.buf[:end], '\n')
+		if k < 0 {
+			return 0
+		}
+		if !s.d.NoQuote {
+			odd ^= bytes.Count(s.buf[k:end], quotes) & 1
+		}
+		if odd == 0 {
+			return k + 1
+		}
+		end = k
+	}
+}
+
+// cutExactly reads row by row.
+func (s *Scanner) cutExactly(eof bool) (int, []mark) {
+	var marks []mark
+	pos := 0
+	for pos < len(s.buf) {
+		r := s.rows.read(s.text(), pos, eof)
+		if r.kind == rowMore {
+			break
+		}
+		if r.kind == rowBad {
+			marks = append(marks, s.mark(r, pos))
+		}
+		pos = r.next
+	}
+	return pos, marks
+}
+
+// cutFirst cuts behind the first row if that is a bad one.
+func (s *Scanner) cutFirst() (int, []mark) {
+	if len(s.buf) == 0 {
+		return 0, nil
+	}
+	r := s.rows.read(s.text(), 0, false)
+	if r.kind != rowBad {
+		return 0, nil
+	}
+	return r.next, []mark{s.mark(r, 0)}
+}
+
+func (s *Scanner) mark(r row, pos int) mark {
+	s.discard = r.open
+	return mark{at: pos, next: r.next, err: s.rows.explain(r, s.text(), pos, s.schema)}
+}

@@ -1,0 +1,140 @@
+package record
+
+import (
+	"fmt"
+)
+
+// Decode finds the fields of a block. It is safe for concurrent use. With
+// [Scanner.Exact] the batch has all good rows of the block, and its Numbers
+// tell which if some were bad; else it ends before the first bad row, the only
+// one returned. An exact block has as many rows as the batch and the bad rows
+// together.
+//
+// The batch's First is 1: the caller knows how many rows came before.
+func (s *Scanner) Decode(b Block) (*Batch, []BadRow) {
+	d := decoder{
+		s: s, block: b,
+		rows:  rowReader{d: s.d, class: s.rows.class, width: s.rows.width},
+		width: s.rows.width,
+	}
+	d.decode()
+	return d.batch(), d.bad
+}
+
+// decoder decodes one block row by row.
+type decoder struct {
+	s     *Scanner
+	block Block
+	rows  rowReader
+	width int
+
+	off       []uint32
+	numbers   []int64 // kept from the first bad row on
+	good      int
+	bad       []BadRow
+	irregular bool
+}
+
+func (d *decoder) decode() {
+	text, marks := d.block.Text, d.block.marks
+	d.off = takeOffsets(0)
+	for pos := 0; pos < len(text); {
+		if len(d.bad) > 0 && !d.s.exact {
+			return
+		}
+		if len(marks) > 0 && marks[0].at == pos {
+			d.reject(pos, marks[0].next, marks[0].err)
+			pos = marks[0].next
+			marks = marks[1:]
+			continue
+		}
+		r := d.rows.read(text, pos, true)
+		switch r.kind {
+		case rowGood:
+			d.row(pos, r.next)
+		case rowBad:
+			d.reject(pos, r.next, d.rows.explain(r, text, pos, d.s.schema))
+		}
+		pos = r.next
+	}
+}
+
+// row takes the row that was read, if it has the right number of fields or can
+// be given it.
+func (d *decoder) row(pos, next int) {
+	bounds := d.rows.bounds
+	fields := len(bounds) - 1
+	ragged := d.s.d.Ragged
+	switch {
+	case fields == d.width:
+	case fields < d.width && ragged.pads():
+		d.irregular = true
+		for end := bounds[fields]; len(bounds) <= d.width; {
+			bounds = append(bounds, end) // ends before it starts
+		}
+		d.rows.bounds = bounds
+	case fields > d.width && ragged.trims():
+		d.irregular = true
+		bounds = bounds[:d.width+1]
+	default:
+		d.reject(pos, next, d.raggedError(fields))
+		return
+	}
+	d.off = append(d.off, bounds...)
+	d.good++
+	if d.numbers != nil {
+		d.numbers = append(d.numbers, int64(d.good+len(d.bad)))
+	}
+}
+
+func (d *decoder) reject(pos, next int, err error) {
+	if d.numbers == nil {
+		d.numbers = make([]int64, d.good, d.good+1)
+		for i := range d.numbers {
+			d.numbers[i] = int64(i + 1)
+		}
+	}
+	d.bad = append(d.bad, BadRow{
+		Row:    int64(d.good + len(d.bad) + 1),
+		Offset: d.block.Offset + int64(pos),
+		Raw:    d.rows.raw(d.block.Text, pos, next),
+		Err:    err,
+	})
+}
+
+func (d *decoder) raggedError(fields int) error {
+	against := "header has"
+	switch {
+	case d.s.columns != nil:
+		against = "columns given are"
+	case d.s.d.NoHeader:
+		against = "first row has"
+	}
+	return fmt.Errorf("row has %d %s, %s %d", fields, plural(fields, "field"), against, d.width)
+}
+
+func plural(n int, noun string) string {
+	if n == 1 {
+		return noun
+	}
+	return noun + "s"
+}
+
+func (d *decoder) batch() *Batch {
+	v := &Vector{
+		Text: d.block.Text, Off: d.off, Stride: d.width + 1, Gap: 1,
+		Dialect: d.s.d, Irregular: d.irregular,
+	}
+	refs := make([]Ref, d.width)
+	for i := range refs {
+		refs[i] = Ref{Vector: v, Field: i}
+	}
+	b := &Batch{
+		Schema: d.s.schema, Refs: refs, Rows: d.good, First: 1,
+		Source: v, Offset: d.block.Offset,
+	}
+	if len(d.bad) > 0 && d.s.exact {
+		b.Numbers = d.numbers
+	}
+	return b
+}
