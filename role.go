@@ -4,9 +4,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"net/url"
 	"os"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -256,4 +258,57 @@ func redactURL(s string) string {
 	}
 	s, _, _ = strings.Cut(s, "?")
 	return s
+}
+
+// attrs lists the fields that are set. Base and HTTPClient may hold secrets.
+func (r AssumeRole) attrs() []slog.Attr {
+	all := []slog.Attr{
+		slog.String("RoleARN", r.RoleARN),
+		slog.String("AccountID", r.AccountID),
+		slog.String("RoleName", r.RoleName),
+		slog.String("ExternalID", r.ExternalID),
+		slog.String("SessionName", r.SessionName),
+		slog.Duration("Duration", r.Duration),
+		slog.String("Region", r.Region),
+		slog.String("Endpoint", redactURL(r.Endpoint)),
+		slog.String("SessionPolicy", r.SessionPolicy),
+		slog.Any("SessionPolicyARNs", r.SessionPolicyARNs),
+		slog.String("SourceIdentity", r.SourceIdentity),
+		slog.Any("Tags", r.Tags),
+	}
+	if r.Base != nil {
+		all = append(all, slog.String("Base", "redacted"))
+	}
+	return slices.DeleteFunc(all, func(a slog.Attr) bool { return reflect.ValueOf(a.Value.Any()).IsZero() })
+}
+
+// String returns the fields that are set, without Base and HTTPClient.
+func (r AssumeRole) String() string {
+	var fields []string
+	for _, a := range r.attrs() {
+		verb := "%s:%v"
+		if a.Value.Kind() == slog.KindString {
+			verb = "%s:%q"
+		}
+		fields = append(fields, fmt.Sprintf(verb, a.Key, a.Value.Any()))
+	}
+	return "AssumeRole{" + strings.Join(fields, ", ") + "}"
+}
+
+// GoString is String with the package's name.
+func (r AssumeRole) GoString() string { return "s3writer." + r.String() }
+
+// Format prints String, whatever the verb.
+func (r AssumeRole) Format(f fmt.State, verb rune) { formatRedacted(f, verb, r.String()) }
+
+// LogValue is the group of the fields that are set, without Base and HTTPClient.
+func (r AssumeRole) LogValue() slog.Value { return slog.GroupValue(r.attrs()...) }
+
+// MarshalJSON writes the fields that are set, without Base and HTTPClient.
+func (r AssumeRole) MarshalJSON() ([]byte, error) {
+	fields := map[string]any{}
+	for _, a := range r.attrs() {
+		fields[a.Key] = a.Value.Any()
+	}
+	return json.Marshal(fields)
 }
