@@ -1,0 +1,152 @@
+package s3writer
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"github.com/seed149ec23d/s3writer/internal/upload"
+)
+
+// Client is what a [Writer] calls of S3; *s3.Client is one. Most users do not
+// need it. Its methods are called by several goroutines at once.
+type Client interface {
+	PutObject(context.Context, *s3.PutObjectInput, ...func(*s3.Options)) (*s3.PutObjectOutput, error)
+	CreateMultipartUpload(context.Context, *s3.CreateMultipartUploadInput, ...func(*s3.Options)) (*s3.CreateMultipartUploadOutput, error)
+	UploadPart(context.Context, *s3.UploadPartInput, ...func(*s3.Options)) (*s3.UploadPartOutput, error)
+	CompleteMultipartUpload(context.Context, *s3.CompleteMultipartUploadInput, ...func(*s3.Options)) (*s3.CompleteMultipartUploadOutput, error)
+	AbortMultipartUpload(context.Context, *s3.AbortMultipartUploadInput, ...func(*s3.Options)) (*s3.AbortMultipartUploadOutput, error)
+	GetBucketLocation(context.Context, *s3.GetBucketLocationInput, ...func(*s3.Options)) (*s3.GetBucketLocationOutput, error)
+	HeadBucket(context.Context, *s3.HeadBucketInput, ...func(*s3.Options)) (*s3.HeadBucketOutput, error)
+}
+
+// connection is how a Writer reaches its bucket.
+type connection struct {
+	client   Client
+	endpoint bool            // not AWS
+	region   string          // "" until it is found out
+	refresh  func()          // drops credentials that a server called expired; may be nil
+	idle     *http.Transport // ours, to close idle connections; nil: somebody else's
+}
+
+// connect makes the client that the options describe. It does no I/O on a
+// network; the default chain may read files.
+func (o *options) connect(ctx context.Context) (*connection, error) {
+	if o.client != nil {
+		return o.ownClient(), nil
+	}
+	cfg, err := o.config(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c := &connection{region: o.region}
+	if c.region == "" && o.awsConfig != nil {
+		c.region = cfg.Region
+	}
+	if o.awsConfig == nil || cfg.HTTPClient == nil {
+		cfg.HTTPClient = c.transport(o.concurrency, cfg.HTTPClient)
+	}
+	cfg.Region = c.region
+	if cfg.Credentials != nil {
+		cache := cached(cfg.Credentials)
+		cfg.Credentials = cache
+		c.refresh = cache.Invalidate
+	}
+	client := s3.NewFromConfig(cfg, func(so *s3.Options) { o.address(so, c) })
+	c.client = client
+	return c, nil
+}
+
+// ownClient takes a client as it is.
+func (o *options) ownClient() *connection {
+	c := &connection{client: o.client, region: "us-east-1"}
+	if own, ok := o.client.(interface{ Options() s3.Options }); ok {
+		so := own.Options()
+		c.region, c.endpoint = so.Region, so.BaseEndpoint != nil
+		if cache, ok := so.Credentials.(*aws.CredentialsCache); ok {
+			c.refresh = cache.Invalidate
+		}
+	}
+	return c
+}
+
+// config is the configuration of the SDK. The ambient one is loaded only where
+// nobody brought credentials.
+func (o *options) config(ctx context.Context) (aws.Config, error) {
+	var cfg aws.Config
+	switch {
+	case o.awsConfig != nil:
+		cfg = o.awsConfig.Copy()
+	case o.credentials == nil:
+		var err error
+		if cfg, err = config.LoadDefaultConfig(ctx); err != nil {
+			return cfg, fmt.Errorf("%w: loading the SDK's default configuration: %w", ErrCredentials, err)
+		}
+	}
+	if o.credentials != nil {
+		cfg.Credentials = o.credentials
+	}
+	return cfg, nil
+}
+
+// transport makes the HTTP client, with the certificate authorities of the
+// ambient one (AWS_CA_BUNDLE).
+func (c *connection) transport(concurrency int, ambient aws.HTTPClient) *http.Client {
+	c.idle = upload.Transport(concurrency)
+	if b, ok := ambient.(*awshttp.BuildableClient); ok {
+		if tls := b.GetTransport().TLSClientConfig; tls != nil && tls.RootCAs != nil {
+			c.idle.TLSClientConfig.RootCAs = tls.RootCAs
+		}
+	}
+	return upload.HTTPClient(c.idle)
+}
+
+// address points the client at the bucket.
+func (o *options) address(so *s3.Options, c *connection) {
+	if o.endpoint != "" {
+		url := strings.Replace(o.endpoint, "://"+bucketHost, "://", 1)
+		so.BaseEndpoint = aws.String(strings.TrimRight(url, "/"))
+		so.UsePathStyle = url == o.endpoint
+	}
+	if c.endpoint = so.BaseEndpoint != nil; c.endpoint && c.region == "" {
+		c.region = "us-east-1"
+	}
+	if so.Region == "" {
+		// Until the bucket's region is known; us-east-1 knows where every
+		// bucket of its partition is.
+		so.Region = "us-east-1"
+		if c.region != "" {
+			so.Region = c.region
+		}
+	}
+	so.UseARNRegion = true
+	upload.WireOptions(c.endpoint)(so)
+}
+
+// locate finds out the bucket's region, where that takes asking.
+func (c *connection) locate(ctx context.Context, bucket, owner string) error {
+	if c.region != "" {
+		return nil
+	}
+	if m := accessPointForm.FindStringSubmatch(bucket); m != nil {
+		c.region = m[2]
+	} else {
+		region, err := upload.DiscoverRegion(ctx, c.client, bucket, owner)
+		if err != nil {
+			return err
+		}
+		c.region = region
+	}
+	if own, ok := c.client.(*s3.Client); ok {
+		so := own.Options()
+		so.Region = c.region
+		c.client = s3.New(so)
+	}
+	return nil
+}

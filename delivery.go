@@ -1,0 +1,350 @@
+package s3writer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"github.com/seed149ec23d/s3writer/internal/chain"
+	"github.com/seed149ec23d/s3writer/internal/upload"
+)
+
+// delivery is one table of one Write.
+type delivery struct {
+	w       *Writer
+	table   Table
+	key     string // of its object
+	program *chain.Program
+	input   chain.Input
+	start   time.Time
+	counts  chain.Counts
+	sent    atomic.Int64 // bytes acknowledged
+
+	engine    *upload.Engine
+	admission *upload.Admission
+	pending   *upload.Pending // finished, not yet visible
+
+	report  TableReport
+	orphans []Orphan
+	told    atomic.Int64 // when progress was last told, in Unix milliseconds
+}
+
+// plan checks a table's form; what is wrong is in its report.
+func (w *Writer) plan(t Table) *delivery {
+	d := &delivery{w: w, table: t, start: time.Now()}
+	d.report.Key = t.Key
+	var errs []error
+	complain := func(err error) {
+		if err != nil {
+			errs = append(errs, tableError(t.Key, err))
+		}
+	}
+	var steps []chain.Step
+	for _, p := range slices.Concat(t.Processors, w.opts.processors) {
+		steps = append(steps, p.list()...)
+	}
+	program, formErrs := chain.Compile(steps)
+	for _, err := range formErrs {
+		complain(err)
+	}
+	d.program = program
+	var err error
+	d.input, err = d.table.input()
+	complain(err)
+	d.input.Parallel = w.parallel()
+	complain(d.name())
+	d.report.Err = errors.Join(errs...)
+	return d
+}
+
+// name makes the key of the table's object.
+func (d *delivery) name() error {
+	if err := checkTableKey(d.table.Key); err != nil {
+		return err
+	}
+	exts, encoded := d.program.Extensions()
+	d.key = joinKey(d.w.opts.prefix, objectKey(d.table.Key, exts, encoded))
+	if warning := suspectKey(d.key); warning != "" {
+		d.w.opts.logger.Warn("s3writer: suspect key", "key", d.key, "reason", warning)
+	}
+	return checkKey(d.key)
+}
+
+// run takes the table from its source to a pending object.
+func (d *delivery) run(ctx context.Context) {
+	defer d.admission.Release()
+	err := d.program.Run(ctx, d.input, &d.counts, func() (chain.ByteSink, error) {
+		return &objectSink{d: d, stream: d.engine.Open(ctx, d.admission, d.object())}, nil
+	})
+	d.count()
+	if err == nil {
+		err = d.accept()
+	}
+	if err != nil {
+		d.abort(ctx)
+		d.fail(ctx, err)
+	}
+}
+
+// object is how the engine is told to make the table's object.
+func (d *delivery) object() upload.Object {
+	o := upload.Object{Key: d.key, Size: -1, ContentType: contentType(d.key), Sent: func(n int64) {
+		d.sent.Add(n)
+		d.tell(false)
+	}}
+	changes := slices.Clone(d.w.opts.objectInput)
+	if d.table.ObjectInput != nil {
+		changes = append(changes, d.table.ObjectInput)
+	}
+	if len(changes) > 0 {
+		o.Input = func(in *s3.CreateMultipartUploadInput) {
+			for _, change := range changes {
+				change(in)
+			}
+		}
+	}
+	return o
+}
+
+// objectSink is an upload as the chain writes it.
+type objectSink struct {
+	d      *delivery
+	stream *upload.Stream
+}
+
+func (s *objectSink) Write(p []byte) (int, error) {
+	n, err := s.stream.Write(p)
+	s.d.tell(false)
+	return n, s.failed(err)
+}
+
+// ReadFrom reads a source straight into parts.
+func (s *objectSink) ReadFrom(r io.Reader) (int64, error) {
+	n, err := s.stream.ReadFrom(r)
+	if chain.IsSource(err) {
+		return n, err
+	}
+	return n, s.failed(err)
+}
+
+func (s *objectSink) Finish() error {
+	p, err := s.stream.Finish()
+	if err != nil {
+		s.Abort()
+		return s.failed(err)
+	}
+	s.d.pending = p
+	return nil
+}
+
+func (s *objectSink) Abort() { s.d.orphan(s.stream.Abort()) }
+
+func (s *objectSink) failed(err error) error {
+	if err == nil {
+		return nil
+	}
+	return s.d.objectError(err)
+}
+
+func (d *delivery) objectError(err error) error {
+	e := &Error{Table: d.report.Key, Object: d.key, Offset: -1, Err: err}
+	var unknown *upload.UnknownCommit
+	if errors.As(err, &unknown) {
+		e.UploadID = unknown.UploadID
+	}
+	return e
+}
+
+func (d *delivery) orphan(o *upload.Orphan) {
+	if o != nil {
+		d.orphans = append(d.orphans, Orphan{Key: o.Key, UploadID: o.UploadID, Err: o.Err})
+	}
+}
+
+// count fills the report with what the run has counted.
+func (d *delivery) count() {
+	r, c := &d.report, &d.counts
+	r.BytesRead = c.BytesRead.Load()
+	r.RowsRead, r.RowsWritten = c.RowsRead.Load(), c.RowsWritten.Load()
+	r.RowsFiltered, r.RowsRejected = c.RowsFiltered.Load(), c.RowsRejected.Load()
+	if !d.countsRows() {
+		r.RowsRead, r.RowsWritten, r.RowsFiltered, r.RowsRejected = -1, -1, -1, -1
+	}
+	if p := d.pending; p != nil {
+		r.Objects = []Object{{Key: p.Key, Size: p.Size, Rows: r.RowsWritten, Parts: p.Parts, CRC64NVME: p.CRC64NVME}}
+	}
+}
+
+func (d *delivery) countsRows() bool {
+	return d.program.NeedsRecords() || d.input.Decode || d.input.Source.Records != nil
+}
+
+// accept asks the table's owner.
+func (d *delivery) accept() (err error) {
+	if d.table.Accept == nil {
+		return nil
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("Accept: panic: %v", p)
+		}
+	}()
+	report := d.report
+	report.Duration = time.Since(d.start)
+	if err := d.table.Accept(report); err != nil {
+		return fmt.Errorf("Accept: %w", err)
+	}
+	return nil
+}
+
+// fail gives the table its error. Where another table's failure is the reason,
+// the error says so.
+func (d *delivery) fail(ctx context.Context, err error) {
+	var sibling *siblingError
+	if errors.As(context.Cause(ctx), &sibling) && sibling.table != d.report.Key {
+		err = sibling
+	}
+	d.report.Err = tableError(d.report.Key, err)
+	for i := range d.report.Objects {
+		if o := &d.report.Objects[i]; o.State != Committed && o.Err == nil {
+			o.Err = d.report.Err
+		}
+	}
+}
+
+// abort removes what is not visible yet.
+func (d *delivery) abort(ctx context.Context) {
+	if d.pending == nil {
+		return
+	}
+	d.orphan(d.pending.Abort(ctx))
+	d.pending = nil
+}
+
+// commit makes the table's object visible, unless something failed before.
+// It tells whether it did, or may have.
+func (d *delivery) commit(ctx context.Context) (committed bool) {
+	if d.report.Err != nil || d.pending == nil {
+		return false
+	}
+	if d.w.opts.dryRun {
+		d.abort(ctx)
+		return false
+	}
+	if ctx.Err() != nil {
+		d.abort(ctx)
+		d.fail(ctx, context.Cause(ctx))
+		return false
+	}
+	o := &d.report.Objects[0]
+	result, err := d.pending.Commit(ctx)
+	if err == nil {
+		o.ETag, o.VersionID, o.State = result.ETag, result.VersionID, Committed
+		d.pending = nil
+		return true
+	}
+	o.Err = d.objectError(err)
+	if errors.Is(err, ErrCommitUnknown) {
+		o.State = Unknown
+		d.pending = nil // never aborted: it may be what was committed
+	}
+	d.abort(ctx)
+	d.fail(ctx, o.Err)
+	return o.State == Unknown
+}
+
+// commitAll makes all objects visible, if every table was delivered whole.
+func commitAll(ctx context.Context, ds []*delivery) {
+	whole := !slices.ContainsFunc(ds, func(d *delivery) bool { return d.report.Err != nil })
+	var wait sync.WaitGroup
+	var failed atomic.Pointer[delivery]
+	var visible atomic.Int64
+	for _, d := range ds {
+		wait.Go(func() {
+			if first := failed.Load(); !whole || first != nil {
+				d.abort(ctx)
+				if d.report.Err == nil {
+					d.giveUp(ds, first)
+				}
+				return
+			}
+			if d.commit(ctx) {
+				visible.Add(1)
+			}
+			if d.report.Err != nil {
+				failed.CompareAndSwap(nil, d)
+			}
+		})
+	}
+	wait.Wait()
+	for _, d := range ds {
+		if d.report.Err != nil && whole && visible.Load() > 0 && !errors.Is(d.report.Err, ErrPartialCommit) {
+			d.partial()
+		}
+		d.done()
+	}
+}
+
+// giveUp is the end of a table that was whole, but another one was not.
+func (d *delivery) giveUp(ds []*delivery, first *delivery) {
+	if first == nil {
+		first = ds[slices.IndexFunc(ds, func(d *delivery) bool {
+			var sibling *siblingError
+			return d.report.Err != nil && !errors.As(d.report.Err, &sibling)
+		})]
+	}
+	d.report.Err = &Error{Table: d.report.Key, Offset: -1, Err: &siblingError{first.report.Key}}
+	for i := range d.report.Objects {
+		d.report.Objects[i].Err = d.report.Err
+	}
+}
+
+// partial marks a table that did not become visible while others did.
+func (d *delivery) partial() {
+	var e *Error
+	if errors.As(d.report.Err, &e) {
+		partial := *e
+		partial.Err = fmt.Errorf("%w: %w", ErrPartialCommit, e.Err)
+		d.report.Err = &partial
+	}
+}
+
+// done ends the table's report.
+func (d *delivery) done() {
+	d.report.Duration = time.Since(d.start)
+	d.tell(true)
+}
+
+// tellEvery is how often progress is told of one table.
+const tellEvery = 100 * time.Millisecond
+
+// tell calls the progress function if it is time to.
+func (d *delivery) tell(done bool) {
+	f := d.w.opts.progress
+	if f == nil {
+		return
+	}
+	now := time.Now().UnixMilli()
+	last := d.told.Load()
+	if !done && (now-last < tellEvery.Milliseconds() || !d.told.CompareAndSwap(last, now)) {
+		return
+	}
+	p := Progress{Table: d.report.Key, Done: done, RowsRead: -1,
+		BytesRead: d.counts.BytesRead.Load(), BytesSent: d.sent.Load()}
+	if d.admission != nil {
+		p.Objects = 1
+	}
+	if d.program != nil && d.countsRows() {
+		p.RowsRead = d.counts.RowsRead.Load()
+	}
+	d.w.progress.Lock()
+	defer d.w.progress.Unlock()
+	f(p)
+}

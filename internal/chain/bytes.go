@@ -1,0 +1,131 @@
+package chain
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/klauspost/compress/zstd"
+)
+
+// ByteSink takes the bytes of one object, from one goroutine. Exactly one of
+// Finish and Abort is called, last. Finish releases everything below it even
+// when it fails.
+type ByteSink interface {
+	io.Writer
+	Finish() error
+	Abort()
+}
+
+// extension checks an extension and gives it its dot; "" stays empty.
+func extension(ext string) (string, error) {
+	name := strings.TrimPrefix(ext, ".")
+	if strings.ContainsAny(name, "/\\ \t\r\n") {
+		return "", fmt.Errorf("the extension is %q; it must be a plain suffix such as %q", ext, "parquet")
+	}
+	if name == "" {
+		return "", nil
+	}
+	return "." + name, nil
+}
+
+// WriterFunc passes an object's bytes through somebody's own writer.
+func WriterFunc(ext string, wrap func(io.Writer) (io.WriteCloser, error)) Step {
+	step := Step{name: "WriterFunc", args: fmt.Sprintf("%q, func", ext), kind: writerStep}
+	step.ext, step.err = extension(ext)
+	if wrap == nil {
+		step.err = errors.New("the function is nil")
+	}
+	step.openBytes = func(next ByteSink) (ByteSink, error) {
+		return openWriter(next, wrap)
+	}
+	return step
+}
+
+// openWriter makes a sink of a writer that is closed at its end.
+func openWriter(next ByteSink, wrap func(io.Writer) (io.WriteCloser, error)) (ByteSink, error) {
+	s := &writerSink{next: next}
+	w, err := protect(func() (io.WriteCloser, error) { return wrap(s.below()) })
+	if err == nil && w == nil {
+		err = errors.New("opened no writer")
+	}
+	if err != nil {
+		return nil, err
+	}
+	s.w = w
+	return s, nil
+}
+
+// writerSink is somebody's io.WriteCloser as a sink.
+type writerSink struct {
+	w    io.WriteCloser
+	next ByteSink
+	dead bool // aborted: what Close still writes goes nowhere
+}
+
+var errAborted = errors.New("the object was given up")
+
+func (s *writerSink) below() io.Writer {
+	return writerFunc(func(p []byte) (int, error) {
+		if s.dead {
+			return 0, errAborted
+		}
+		return s.next.Write(p)
+	})
+}
+
+func (s *writerSink) Write(p []byte) (int, error) {
+	return protect(func() (int, error) {
+		n, err := s.w.Write(p)
+		if err == nil && n < len(p) {
+			err = io.ErrShortWrite
+		}
+		return n, err
+	})
+}
+
+func (s *writerSink) Finish() error {
+	if err := closeWriter(s.w); err != nil {
+		s.dead = true
+		s.next.Abort()
+		return err
+	}
+	return s.next.Finish()
+}
+
+// Abort closes the writer so that it can let go of what it holds; what it
+// writes then goes nowhere.
+func (s *writerSink) Abort() {
+	s.dead = true
+	_ = closeWriter(s.w)
+	s.next.Abort()
+}
+
+func closeWriter(c io.Closer) error {
+	_, err := protect(func() (struct{}, error) { return struct{}{}, c.Close() })
+	return err
+}
+
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
+
+// zstdState is what an open zstd encoder of the default level and our window
+// holds, measured.
+const zstdState = 4 << 20
+
+// Zstd compresses objects with zstd at its default level, as one frame with a
+// checksum of its content.
+func Zstd() Step {
+	step := Step{name: "Zstd", kind: writerStep, ext: ".zst", compressor: true, state: zstdState}
+	step.openBytes = func(next ByteSink) (ByteSink, error) {
+		// One frame, because common readers stop after the first; a window of
+		// 1 MiB keeps an encoder small. The encoder works in the goroutine
+		// that writes, beside those that decode and encode.
+		return openWriter(next, func(w io.Writer) (io.WriteCloser, error) {
+			return zstd.NewWriter(w, zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(1<<20), zstd.WithLowerEncoderMem(true))
+		})
+	}
+	return step
+}

@@ -1,0 +1,249 @@
+// Package chain compiles a list of steps into a program and runs it: bytes or
+// records are pulled from a source, and bytes are pushed into objects.
+//
+// Readers stand before the decoder, record steps behind it, then an encoder,
+// then writers of bytes. The package knows records and nothing of S3: the
+// objects it writes to are opened by a func.
+package chain
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/seed149ec23d/s3writer/internal/record"
+)
+
+// kind is where in a chain a step stands.
+type kind uint8
+
+const (
+	readerStep  kind = iota // bytes of the source to bytes
+	recordStep              // records to records
+	encoderStep             // records to bytes
+	writerStep              // bytes of an object to bytes
+)
+
+// Step is one link of a chain: a description, opened anew for every table or
+// object. It is immutable and safe for concurrent use.
+type Step struct {
+	name string // what errors call it
+	args string // for String, without the parentheses
+	err  error  // what was wrong with its arguments
+	kind kind
+
+	ext        string // extension of what an encoder or a writer leaves, with its dot
+	compressor bool
+	callback   bool  // calls somebody's function with records
+	concurrent bool  // and may call it from several goroutines at once
+	state      int64 // bytes of memory an open encoder or writer holds
+
+	wrap        func(io.Reader) (io.Reader, error)
+	open        func(*record.Schema) (*transform, error)
+	openEncoder openEncoder
+	openBytes   func(next ByteSink) (ByteSink, error)
+}
+
+// Name returns what errors call the step.
+func (s Step) Name() string { return s.name }
+
+// String returns the step as its constructor was called.
+func (s Step) String() string {
+	if s.name == "" {
+		return "(no processor)"
+	}
+	return s.name + "(" + s.args + ")"
+}
+
+// WithName returns s under another name.
+func (s Step) WithName(name string) Step {
+	s.name = name
+	return s
+}
+
+// Concurrent returns s with its function called by several goroutines at once.
+// A step without a function that takes records stays as it is.
+func (s Step) Concurrent() Step {
+	s.concurrent = s.callback
+	return s
+}
+
+// Program is a chain whose form is right.
+type Program struct {
+	readers []numbered
+	records []numbered
+	encoder *numbered // nil: CSV as the source has it
+	writers []numbered
+}
+
+// numbered is a step and its number in the chain, from 1.
+type numbered struct {
+	Step
+	number int
+}
+
+// Compile checks the form of a chain: readers before records before the
+// encoder before writers. Its errors are an [*Error] for every complaint.
+func Compile(steps []Step) (p *Program, errs []error) {
+	p = &Program{}
+	var last *numbered // the step that decides what may follow
+	for i, s := range steps {
+		n := numbered{s, i + 1}
+		if err := p.add(&n, last); err != nil {
+			errs = append(errs, n.error(err))
+			continue
+		}
+		last = &n
+	}
+	return p, errs
+}
+
+// add puts a step in its place, or says why it cannot stand behind last.
+func (p *Program) add(n, last *numbered) error {
+	switch {
+	case n.name == "":
+		return errors.New("the zero Processor does nothing; make one with a constructor such as Select")
+	case n.err != nil:
+		return n.err
+	}
+	before := kind(0)
+	if last != nil {
+		before = last.kind
+	}
+	switch n.kind {
+	case readerStep:
+		if before > readerStep {
+			return fmt.Errorf("reads the source's bytes, but %s before it has already taken them; put %s first", last.name, n.name)
+		}
+		p.readers = append(p.readers, *n)
+	case recordStep:
+		if before > recordStep {
+			return needsRecords(n, last)
+		}
+		p.records = append(p.records, *n)
+	case encoderStep:
+		if before > recordStep {
+			return needsRecords(n, last)
+		}
+		p.encoder = n
+	case writerStep:
+		if first := p.compressorBefore(); n.compressor && first != nil {
+			return fmt.Errorf("compresses what %s before it has compressed already; leave one of them out", first.name)
+		}
+		p.writers = append(p.writers, *n)
+	}
+	return nil
+}
+
+func (p *Program) compressorBefore() *numbered {
+	for i := range p.writers {
+		if p.writers[i].compressor {
+			return &p.writers[i]
+		}
+	}
+	return nil
+}
+
+func needsRecords(n, last *numbered) error {
+	return fmt.Errorf("needs records, but %s before it leaves none; put %s first", last.name, n.name)
+}
+
+// NeedsRecords tells whether the chain has to decode the source.
+func (p *Program) NeedsRecords() bool { return len(p.records) > 0 || p.encoder != nil }
+
+// Extensions returns what the encoder and the writers add to a key, in order;
+// encoded tells whether the first is an encoder's, which replaces the
+// extension of the key rather than following it.
+func (p *Program) Extensions() (exts []string, encoded bool) {
+	if p.encoder != nil && p.encoder.ext != "" {
+		exts, encoded = append(exts, p.encoder.ext), true
+	}
+	for _, w := range p.writers {
+		if w.ext != "" {
+			exts = append(exts, w.ext)
+		}
+	}
+	return exts, encoded
+}
+
+// Memory returns how many bytes a run of the program holds besides the
+// object's own pages: batches in flight, encoder and codec state.
+func (p *Program) Memory(parallel int) int64 {
+	var n int64
+	if p.NeedsRecords() {
+		// A block, its field bounds and what it is encoded to, for every
+		// job that the queues of the pipeline can hold.
+		n += int64(queues(parallel)) * 5 * BlockSize / 2
+	} else if len(p.writers) > 0 {
+		n += int64(parallel+2) * BlockSize
+	}
+	if p.encoder != nil {
+		n += p.encoder.state
+	}
+	for _, w := range p.writers {
+		n += w.state
+	}
+	return n
+}
+
+// Error says where in a chain something failed. Fields that are not known are
+// zero, an Offset that is not known is -1.
+type Error struct {
+	Step      int
+	Processor string
+	Row       int64
+	Offset    int64
+	Column    string
+	Err       error
+}
+
+func (e *Error) Error() string {
+	var b strings.Builder
+	if e.Processor != "" {
+		fmt.Fprintf(&b, "step %d %s: ", e.Step, e.Processor)
+	}
+	if e.Row > 0 {
+		fmt.Fprintf(&b, "row %d: ", e.Row)
+	}
+	if e.Column != "" {
+		fmt.Fprintf(&b, "column %q: ", e.Column)
+	}
+	return b.String() + e.Err.Error()
+}
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// error gives err the place of the step. Where err knows a place already, only
+// what it does not know is filled in.
+func (n *numbered) error(err error) error {
+	if err == nil {
+		return nil
+	}
+	var e *Error
+	if errors.As(err, &e) {
+		if e.Processor == "" {
+			e.Step, e.Processor = n.number, n.name
+		}
+		return err
+	}
+	return &Error{Step: n.number, Processor: n.name, Offset: -1, Err: err}
+}
+
+// rowError gives err the place of a physical row of b.
+func rowError(b *record.Batch, row int, column string, err error) error {
+	var fe *record.FieldError
+	if errors.As(err, &fe) {
+		row, column, err = fe.Row, fe.Column, fe.Err
+	}
+	return &Error{Row: b.Number(row), Offset: b.RowOffset(row), Column: column, Err: err}
+}
+
+// quoted returns the arguments of a constructor for String.
+func quoted(args []string) string {
+	q := make([]string, len(args))
+	for i, a := range args {
+		q[i] = fmt.Sprintf("%q", a)
+	}
+	return strings.Join(q, ", ")
+}

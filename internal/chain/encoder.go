@@ -1,0 +1,105 @@
+package chain
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/seed149ec23d/s3writer/internal/record"
+)
+
+// Encoder is somebody's own format: it gets the batches of an object in order.
+type Encoder interface {
+	Encode(*record.Batch) error
+	Close() error
+}
+
+// appender makes bytes of a batch. It has no state: batches are encoded in
+// parallel.
+type appender func(dst []byte, b *record.Batch) ([]byte, error)
+
+// encoding is what an encoder step opens for one object: a start and an
+// appender, or an encoder that writes into w itself.
+type encoding struct {
+	start   []byte
+	append  appender
+	encoder Encoder
+}
+
+// openEncoder opens an encoding for an object. source is the dialect the table
+// was read in, nil if it was not CSV.
+type openEncoder func(w io.Writer, s *record.Schema, source *record.Dialect) (*encoding, error)
+
+// FormatCSV writes CSV in the given dialect.
+func FormatCSV(d record.Dialect) Step {
+	step := Step{name: "FormatCSV", args: "CSV", kind: encoderStep}
+	step.err = d.Validate()
+	resolved := d.Resolve()
+	step.openEncoder = func(_ io.Writer, s *record.Schema, _ *record.Dialect) (*encoding, error) {
+		return csvEncoding(resolved, s)
+	}
+	return step
+}
+
+// sourceCSV is the encoder of a chain that names none: CSV in the source's
+// dialect, with a header row if the source had one.
+func sourceCSV(_ io.Writer, s *record.Schema, source *record.Dialect) (*encoding, error) {
+	d := record.Dialect{NoHeader: !s.Header}
+	if source != nil {
+		d.Comma, d.Quote, d.Escape, d.NoQuote = source.Comma, source.Quote, source.Escape, source.NoQuote
+		d.Null, d.NullAsEmpty = source.Null, source.NullAsEmpty
+	}
+	return csvEncoding(d.Resolve(), s)
+}
+
+func csvEncoding(d *record.Dialect, s *record.Schema) (*encoding, error) {
+	if len(s.Columns) == 0 {
+		return &encoding{append: d.Append}, nil // the empty object of an empty source
+	}
+	if !d.NoHeader {
+		if err := s.Duplicate(); err != nil {
+			return nil, err
+		}
+	}
+	start, err := d.AppendHeader(nil, s)
+	if err != nil {
+		return nil, err
+	}
+	return &encoding{start: start, append: d.Append}, nil
+}
+
+// JSONLines writes one JSON object per record and line.
+func JSONLines() Step {
+	return Step{name: "JSONLines", kind: encoderStep, ext: ".jsonl",
+		openEncoder: func(_ io.Writer, s *record.Schema, _ *record.Dialect) (*encoding, error) {
+			if err := s.Duplicate(); err != nil {
+				return nil, err
+			}
+			return &encoding{append: record.NewJSONLines(s).Append}, nil
+		}}
+}
+
+// EncoderFunc writes somebody's own format.
+func EncoderFunc(ext string, open func(io.Writer, []record.Column) (Encoder, error)) Step {
+	step := Step{name: "EncoderFunc", args: fmt.Sprintf("%q, func", ext), kind: encoderStep}
+	step.ext, step.err = extension(ext)
+	if open == nil {
+		step.err = errors.New("the function is nil")
+	}
+	step.openEncoder = func(w io.Writer, s *record.Schema, _ *record.Dialect) (*encoding, error) {
+		if err := s.Duplicate(); err != nil {
+			return nil, err
+		}
+		e, err := protect(func() (Encoder, error) {
+			return open(w, append([]record.Column(nil), s.Columns...))
+		})
+		if err == nil && e == nil {
+			err = errors.New("opened no encoder")
+		}
+		if err != nil {
+			return nil, err
+		}
+		return &encoding{encoder: e}, nil
+	}
+	return step
+}

@@ -1,0 +1,219 @@
+package chain
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+	"runtime"
+	"sync"
+
+	"github.com/klauspost/compress/flate"
+)
+
+// Gzip compresses objects at a level of compress/gzip: one ordinary member
+// without a name or a time stamp.
+func Gzip(level int) Step {
+	step := Step{name: "Gzip", kind: writerStep, ext: ".gz", compressor: true}
+	if level != flate.DefaultCompression {
+		step.name, step.args = "GzipLevel", fmt.Sprint(level)
+	}
+	if level < flate.HuffmanOnly || level > flate.BestCompression {
+		step.err = fmt.Errorf("the level is %d; levels are those of compress/gzip, 1 (fastest) to 9 (smallest), 0, -1 and -2", level)
+		return step
+	}
+	compressors := &flatePools[level-flate.HuffmanOnly]
+	step.state = int64(gzipAhead()+1) * (gzipBlock + gzipBlock/2)
+	step.openBytes = func(next ByteSink) (ByteSink, error) {
+		return &gzipSink{next: next, level: level, compressors: compressors}, nil
+	}
+	return step
+}
+
+const (
+	// gzipBlock is what one deflate block is made of. The borders are fixed
+	// by the object's bytes alone, so an object's bytes never depend on who
+	// compressed what when.
+	gzipBlock  = 256 << 10
+	gzipWindow = 32 << 10 // deflate's: what a block may refer back to
+)
+
+// gzipAhead is how many blocks of one object are compressed at once.
+func gzipAhead() int { return runtime.GOMAXPROCS(0) }
+
+// flatePools keep compressors by level: 1.2 MB each at the default level, so
+// an object holds one only while a block of it is being compressed.
+var flatePools [flate.BestCompression - flate.HuffmanOnly + 1]sync.Pool
+
+// flateSlots bound the compressors in use, in all objects together: more than
+// there are cores would only cost memory.
+var flateSlots = make(chan struct{}, runtime.NumCPU())
+
+var gzipBlocks = sync.Pool{New: func() any {
+	return &deflateBlock{in: make([]byte, 0, gzipWindow+gzipBlock)}
+}}
+
+// deflateBlock is a block on its way through a compressor.
+type deflateBlock struct {
+	in   []byte // the dictionary, then the block's own bytes
+	dict int    // length of the dictionary
+	last bool
+	out  bytes.Buffer
+	err  error
+	done chan struct{}
+}
+
+// compress deflates the block. Each ends with an empty stored block, so that
+// the next begins on a byte border; the last one ends the stream.
+func (b *deflateBlock) compress(level int, pool *sync.Pool) {
+	defer close(b.done)
+	flateSlots <- struct{}{}
+	defer func() { <-flateSlots }()
+	w, _ := pool.Get().(*flate.Writer)
+	dict, data := b.in[:b.dict], b.in[b.dict:]
+	b.out.Reset()
+	if w == nil {
+		if w, b.err = flate.NewWriterDict(&b.out, level, dict); b.err != nil {
+			return
+		}
+	} else {
+		w.ResetDict(&b.out, dict)
+	}
+	if _, b.err = w.Write(data); b.err != nil {
+		return
+	}
+	if b.last {
+		b.err = w.Close()
+	} else {
+		b.err = w.Flush()
+	}
+	pool.Put(w)
+}
+
+// gzipSink cuts an object's bytes into blocks, has them compressed in parallel
+// and writes them in order.
+type gzipSink struct {
+	next        ByteSink
+	level       int
+	compressors *sync.Pool
+
+	cur     *deflateBlock
+	queue   []*deflateBlock // being compressed, oldest first
+	crc     uint32
+	size    uint32
+	started bool
+}
+
+func (g *gzipSink) Write(p []byte) (int, error) {
+	total := len(p)
+	g.crc = crc32.Update(g.crc, crc32.IEEETable, p)
+	g.size += uint32(total)
+	for len(p) > 0 {
+		if g.cur == nil {
+			g.cur = newBlock(nil)
+		}
+		b := g.cur
+		n := copy(b.in[len(b.in):b.dict+gzipBlock], p)
+		b.in = b.in[:len(b.in)+n]
+		p = p[n:]
+		// A full block waits for the byte behind it: only then is it not the last.
+		if len(b.in) == b.dict+gzipBlock && len(p) > 0 {
+			if err := g.cut(); err != nil {
+				return total - len(p), err
+			}
+		}
+	}
+	return total, nil
+}
+
+// newBlock returns an empty block whose dictionary is the end of text.
+func newBlock(text []byte) *deflateBlock {
+	b := gzipBlocks.Get().(*deflateBlock)
+	dict := text[max(0, len(text)-gzipWindow):]
+	b.in = append(b.in[:0], dict...)
+	b.dict, b.last, b.err = len(dict), false, nil
+	b.done = make(chan struct{})
+	return b
+}
+
+// cut sends the current block off to be compressed and begins the next one.
+func (g *gzipSink) cut() error {
+	b := g.cur
+	g.cur = newBlock(b.in)
+	return g.send(b)
+}
+
+func (g *gzipSink) send(b *deflateBlock) error {
+	g.queue = append(g.queue, b)
+	go b.compress(g.level, g.compressors)
+	if len(g.queue) <= gzipAhead() {
+		return nil
+	}
+	return g.writeOldest()
+}
+
+// writeOldest waits for the oldest block and writes it.
+func (g *gzipSink) writeOldest() error {
+	b := g.queue[0]
+	g.queue = g.queue[1:]
+	<-b.done
+	err := b.err
+	if err == nil {
+		err = g.writeDown(b.out.Bytes())
+	}
+	gzipBlocks.Put(b)
+	return err
+}
+
+func (g *gzipSink) writeDown(p []byte) error {
+	if !g.started {
+		g.started = true
+		// RFC 1952: deflate, no flags, no time, no extra flags, OS unknown.
+		if _, err := g.next.Write([]byte{0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255}); err != nil {
+			return err
+		}
+	}
+	_, err := g.next.Write(p)
+	return err
+}
+
+func (g *gzipSink) Finish() error {
+	if err := g.end(); err != nil {
+		g.Abort()
+		return err
+	}
+	return g.next.Finish()
+}
+
+func (g *gzipSink) end() error {
+	b := g.cur
+	if b == nil {
+		b = newBlock(nil)
+	}
+	b.last, g.cur = true, nil
+	if err := g.send(b); err != nil {
+		return err
+	}
+	for len(g.queue) > 0 {
+		if err := g.writeOldest(); err != nil {
+			return err
+		}
+	}
+	var trailer [8]byte
+	binary.LittleEndian.PutUint32(trailer[:4], g.crc)
+	binary.LittleEndian.PutUint32(trailer[4:], g.size)
+	return g.writeDown(trailer[:])
+}
+
+func (g *gzipSink) Abort() {
+	if g.cur != nil {
+		gzipBlocks.Put(g.cur)
+		g.cur = nil
+	}
+	for _, b := range g.queue {
+		<-b.done
+		gzipBlocks.Put(b)
+	}
+	g.queue = nil
+	g.next.Abort()
+}

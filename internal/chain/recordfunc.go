@@ -1,0 +1,157 @@
+package chain
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/seed149ec23d/s3writer/internal/record"
+)
+
+// RecordStep is somebody's own step, opened for one table.
+type RecordStep struct {
+	Columns []record.Column // nil: unchanged
+	Row     func(r record.Record, out *Emitter) error
+	End     func(out *Emitter) error // may be nil
+}
+
+// RecordFunc runs what open returns over the records of a table.
+func RecordFunc(open func([]record.Column) (RecordStep, error)) Step {
+	step := Step{name: "RecordFunc", args: "func", kind: recordStep, callback: true}
+	if open == nil {
+		step.err = errors.New("the function is nil")
+	}
+	step.open = func(s *record.Schema) (*transform, error) {
+		rs, err := protect(func() (RecordStep, error) {
+			return open(append([]record.Column(nil), s.Columns...))
+		})
+		if err != nil {
+			return nil, err
+		}
+		if rs.Row == nil {
+			return nil, errors.New("the opened RecordStep has no Row function")
+		}
+		if rs.Columns == nil {
+			rs.Columns = s.Columns
+		}
+		return rs.transform(record.NewSchema(rs.Columns, s.Header)), nil
+	}
+	return step
+}
+
+// protect calls f and makes a panic of it an error.
+func protect[T any](f func() (T, error)) (v T, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = recovered(p)
+		}
+	}()
+	return f()
+}
+
+// emitted is how much text a step may collect before it is handed on.
+const emitted = BlockSize
+
+func (rs RecordStep) transform(s *record.Schema) *transform {
+	t := &transform{schema: s}
+	t.emit = func(b *record.Batch, out func(*record.Batch) error) error {
+		e := newEmitter(s, out)
+		err := eachRow(b, func(r record.Record) error {
+			e.source = r
+			if err := rs.Row(r, e); err != nil {
+				return err
+			}
+			return e.rowEnded()
+		})
+		if err != nil {
+			return err
+		}
+		t.filtered.Add(max(0, int64(b.Len())-e.rows))
+		return e.flush()
+	}
+	if rs.End != nil {
+		t.end = func(out func(*record.Batch) error) error {
+			e := newEmitter(s, out)
+			_, err := protect(func() (struct{}, error) { return struct{}{}, rs.End(e) })
+			if err == nil {
+				err = e.rowEnded()
+			}
+			if err != nil {
+				return err
+			}
+			return e.flush()
+		}
+	}
+	return t
+}
+
+// Emitter takes the fields of the records that a [RecordStep] makes.
+type Emitter struct {
+	schema  *record.Schema
+	out     func(*record.Batch) error
+	b       *record.Builder
+	source  record.Record // what is being processed; none in End
+	numbers []int64       // of the source's rows, for the errors of later steps
+	rows    int64
+	err     error // of handing on; reported when the row ends
+}
+
+func newEmitter(s *record.Schema, out func(*record.Batch) error) *Emitter {
+	return &Emitter{schema: s, out: out, b: record.NewBuilder(len(s.Columns))}
+}
+
+// Text appends a text field to the row.
+func (e *Emitter) Text(s string) { e.next(); e.b.Text(s) }
+
+// Null appends a NULL field.
+func (e *Emitter) Null() { e.next(); e.b.NULL() }
+
+// Value appends a field.
+func (e *Emitter) Value(v record.Value) { e.next(); e.b.Value(v) }
+
+// Copy appends field i of r.
+func (e *Emitter) Copy(r record.Record, i int) { e.next(); e.b.Value(r.Field(i)) }
+
+// next panics on a field too many: eachRow makes it the row's error, and no
+// later field can slip into the next row.
+func (e *Emitter) next() {
+	if e.b.Fields() == len(e.schema.Columns) {
+		panic(&record.ColumnError{Err: fmt.Errorf("a field too many: the step's rows have %d columns", len(e.schema.Columns))})
+	}
+}
+
+// EndRow ends the row; it must have a field for every column.
+func (e *Emitter) EndRow() {
+	if n := e.b.Fields(); n != len(e.schema.Columns) {
+		panic(&record.ColumnError{Err: fmt.Errorf("EndRow after %d fields, but the step's rows have %d columns", n, len(e.schema.Columns))})
+	}
+	e.b.EndRow()
+	e.rows++
+	if e.source.Batch != nil {
+		e.numbers = append(e.numbers, e.source.Batch.Number(e.source.Row))
+	}
+	if e.b.Size() >= emitted && e.err == nil {
+		e.err = e.flush()
+	}
+}
+
+// rowEnded is called after each call of the user's function.
+func (e *Emitter) rowEnded() error {
+	if n := e.b.Fields(); n != 0 {
+		return fmt.Errorf("%d fields were emitted without EndRow", n)
+	}
+	return e.err
+}
+
+// flush hands on what was collected.
+func (e *Emitter) flush() error {
+	if e.err != nil || e.b.Rows() == 0 {
+		return e.err
+	}
+	b := e.b.Batch(e.schema)
+	if e.source.Batch != nil {
+		b.Numbers, e.numbers = e.numbers, nil
+	} else {
+		b.Numbers = make([]int64, b.Rows) // rows made at the end come from no row
+	}
+	return e.out(b)
+}

@@ -1,0 +1,404 @@
+package chain
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/seed149ec23d/s3writer/internal/record"
+)
+
+// BlockSize is how many bytes of a source are decoded at a time. It is large
+// enough for a goroutine per block to cost nothing and small enough for many
+// tables at once.
+const BlockSize = 256 << 10
+
+// Input is what a run reads, and how.
+type Input struct {
+	Source   Source
+	Dialect  *record.Dialect           // normalised; of a source of bytes
+	Columns  []string                  // set: no header row, and these are the columns
+	OnBadRow func(record.BadRow) error // nil: a bad row ends the run
+	Decode   bool                      // rows are asked for, even if no step needs them
+	Parallel int                       // blocks worked on at once, at least 1
+}
+
+// Counts is what a run has done so far. It may be read while the run goes on.
+type Counts struct {
+	RowsRead, RowsWritten, RowsFiltered, RowsRejected, BytesRead atomic.Int64
+}
+
+// sinkError is a failure below the chain: no step's fault.
+type sinkError struct{ error }
+
+func (e sinkError) Unwrap() error { return e.error }
+
+// bottom marks the errors of the object's own sink.
+type bottom struct{ ByteSink }
+
+func (b bottom) Write(p []byte) (int, error) {
+	n, err := b.ByteSink.Write(p)
+	if err != nil {
+		err = sinkError{err}
+	}
+	return n, err
+}
+
+func (b bottom) Finish() error {
+	if err := b.ByteSink.Finish(); err != nil {
+		return sinkError{err}
+	}
+	return nil
+}
+
+// stepSink gives the errors of a writer its place in the chain.
+type stepSink struct {
+	ByteSink
+	step *numbered
+}
+
+func (s stepSink) Write(p []byte) (int, error) {
+	n, err := s.ByteSink.Write(p)
+	return n, s.mark(err)
+}
+
+func (s stepSink) Finish() error { return s.mark(s.ByteSink.Finish()) }
+
+func (s stepSink) mark(err error) error {
+	var below sinkError
+	if err == nil || errors.As(err, &below) {
+		return err
+	}
+	return s.step.error(err)
+}
+
+// Run reads in to its end and writes what leaves the chain to the sink that
+// open opens, from one goroutine. When it returns, the sink has been finished
+// or aborted, and nothing reads the source any more, unless the context ended
+// while a Read was blocked: that Read's goroutine goes on alone.
+func (p *Program) Run(ctx context.Context, in Input, counts *Counts, open func() (ByteSink, error)) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	r := &run{Program: p, in: in, counts: counts, open: open, ctx: ctx, cancel: cancel}
+	err := r.run()
+	if below, ok := err.(sinkError); ok {
+		return below.error
+	}
+	return err
+}
+
+// run is one table on its way through a program.
+type run struct {
+	*Program
+	in     Input
+	counts *Counts
+	open   func() (ByteSink, error)
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+
+	stages []*stage
+	wait   sync.WaitGroup // of the stages
+	busy   sync.WaitGroup // of everything that may be in somebody's code when the run ends
+}
+
+func (r *run) run() (err error) {
+	src := newSource(r)
+	defer func() {
+		// What failed first is the reason; the rest are its echoes.
+		if cause := context.Cause(r.ctx); cause != nil && err != nil {
+			err = cause
+		}
+		src.close()
+	}()
+	if r.NeedsRecords() || r.in.Decode || src.records() {
+		return r.decode(src)
+	}
+	return r.copy(src)
+}
+
+// fail ends the run; the first failure counts.
+func (r *run) fail(err error) { r.cancel(err) }
+
+// copy passes the source's bytes on as they are.
+func (r *run) copy(src *source) error {
+	reader, err := src.open()
+	if err != nil {
+		return err
+	}
+	sink, err := r.openSink()
+	if err != nil {
+		return err
+	}
+	if err := r.copyTo(sink, src, reader); err != nil {
+		sink.Abort()
+		return err
+	}
+	return sink.Finish()
+}
+
+func (r *run) copyTo(sink ByteSink, src *source, reader io.Reader) error {
+	// The object's own sink reads straight into its parts.
+	if b, ok := sink.(bottom); ok {
+		if rf, ok := b.ByteSink.(io.ReaderFrom); ok {
+			_, err := rf.ReadFrom(reader)
+			return err
+		}
+	}
+	out := newQueue(r.in.Parallel)
+	src.copyBlocks(reader, out)
+	for {
+		j, err := r.receive(out)
+		if j == nil || err != nil {
+			return err
+		}
+		_, err = sink.Write(j.out)
+		j.release()
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// openSink opens the object and the writers above it.
+func (r *run) openSink() (ByteSink, error) {
+	b, err := r.open()
+	if err != nil {
+		return nil, err
+	}
+	var sink ByteSink = bottom{b}
+	for i := len(r.writers) - 1; i >= 0; i-- {
+		w := &r.writers[i]
+		above, err := w.openBytes(sink)
+		if err != nil {
+			sink.Abort()
+			return nil, w.error(err)
+		}
+		sink = stepSink{above, w}
+	}
+	return sink, nil
+}
+
+// decode makes records of the source, passes them through the steps and
+// encodes them.
+func (r *run) decode(src *source) error {
+	schema, err := src.header()
+	if err != nil {
+		return err
+	}
+	if err := r.openSteps(schema); err != nil {
+		return err
+	}
+	sink, err := r.openSink()
+	if err != nil {
+		return err
+	}
+	if err := r.pump(src, sink); err != nil {
+		sink.Abort()
+		return err
+	}
+	return sink.Finish()
+}
+
+// bound is a transform and the step it is of.
+type bound struct {
+	*transform
+	step *numbered
+}
+
+// openSteps opens the record steps and sorts them into stages: parallel steps
+// run with what comes before them, steps that need order begin a new stage
+// behind them.
+func (r *run) openSteps(s *record.Schema) error {
+	if len(s.Columns) == 0 && len(r.records) > 0 {
+		first := &r.records[0]
+		return first.error(errors.New("the source is empty: there is no header row to take the columns from"))
+	}
+	cur := &stage{run: r, in: newQueue(r.in.Parallel), schema: s}
+	r.stages = append(r.stages, cur)
+	for i := range r.records {
+		step := &r.records[i]
+		t, err := step.open(s)
+		if err != nil {
+			return step.error(err)
+		}
+		if t.schema == nil {
+			t.schema = s
+		}
+		s = t.schema
+		parallel := t.parallel || step.concurrent
+		if parallel && len(cur.ordered) > 0 {
+			cur = &stage{run: r, in: newQueue(r.in.Parallel)}
+			r.stages = append(r.stages, cur)
+		}
+		if parallel {
+			cur.parallel = append(cur.parallel, bound{t, step})
+		} else {
+			cur.ordered = append(cur.ordered, bound{t, step})
+		}
+		cur.schema = s
+	}
+	if len(cur.ordered) > 0 {
+		r.stages = append(r.stages, &stage{run: r, in: newQueue(r.in.Parallel), schema: s})
+	}
+	r.stages[0].numbers = true
+	for i, st := range r.stages[:len(r.stages)-1] {
+		st.next = r.stages[i+1]
+	}
+	return nil
+}
+
+// queues is how many blocks the queues of a common pipeline can hold, and the
+// hands between them.
+func queues(parallel int) int { return 2*parallel + 4 }
+
+// pump opens the encoder, starts the stages and the source, and waits for the
+// last byte to be written.
+func (r *run) pump(src *source, sink ByteSink) error {
+	last := r.stages[len(r.stages)-1]
+	enc, err := r.openEncoding(sink, last.schema)
+	if err != nil {
+		return err
+	}
+	last.write = enc.writer(r, sink)
+	last.encode = enc.append
+	last.encoder = r.encoder
+	if err := r.writeStart(sink, enc); err != nil {
+		return err
+	}
+	src.decodeBlocks(r.stages[0])
+	for _, st := range r.stages[:len(r.stages)-1] {
+		r.wait.Add(1)
+		go func() {
+			defer r.wait.Done()
+			if err := st.loop(); err != nil {
+				r.fail(err)
+			}
+		}()
+	}
+	err = last.loop()
+	if err != nil {
+		r.fail(err)
+	}
+	r.wait.Wait()
+	r.countFiltered()
+	if err == nil {
+		err = context.Cause(r.ctx)
+	}
+	return errors.Join(err, enc.close(r, err))
+}
+
+func (r *run) openEncoding(sink ByteSink, s *record.Schema) (*encoding, error) {
+	dialect := r.in.Dialect
+	if r.encoder == nil {
+		return sourceCSV(sink, s, dialect)
+	}
+	enc, err := r.encoder.openEncoder(sink, s, dialect)
+	if err != nil {
+		return nil, r.encoder.error(err)
+	}
+	return enc, nil
+}
+
+func (r *run) writeStart(sink ByteSink, enc *encoding) error {
+	if len(enc.start) == 0 {
+		return nil
+	}
+	_, err := sink.Write(enc.start)
+	return err
+}
+
+func (r *run) countFiltered() {
+	var n int64
+	for _, st := range r.stages {
+		for _, t := range append(st.parallel, st.ordered...) {
+			n += t.filtered.Load()
+		}
+	}
+	r.counts.RowsFiltered.Store(n)
+}
+
+// writer returns what the last stage does with the jobs that come out of it.
+func (e *encoding) writer(r *run, sink ByteSink) func(*job) error {
+	if e.encoder == nil {
+		return func(j *job) error {
+			if len(j.out) == 0 {
+				return nil
+			}
+			_, err := sink.Write(j.out)
+			return err
+		}
+	}
+	return func(j *job) error {
+		for _, b := range j.batches {
+			_, err := protect(func() (struct{}, error) { return struct{}{}, e.encoder.Encode(b) })
+			if err != nil {
+				return r.encoderError(b, err)
+			}
+		}
+		return nil
+	}
+}
+
+func (r *run) encoderError(b *record.Batch, err error) error {
+	var fe *record.FieldError
+	var below sinkError
+	switch {
+	case errors.As(err, &below):
+		return err
+	case errors.As(err, &fe):
+		err = rowError(b, fe.Row, fe.Column, fe.Err)
+	}
+	if r.encoder == nil {
+		return err
+	}
+	return r.encoder.error(err)
+}
+
+// close ends somebody's encoder, also after a failure, so that it can let go
+// of what it holds.
+func (e *encoding) close(r *run, failed error) error {
+	if e.encoder == nil {
+		return nil
+	}
+	err := closeWriter(e.encoder)
+	if failed != nil || err == nil {
+		return nil
+	}
+	return r.encoderError(nil, err)
+}
+
+// receive takes the next job that is ready; nil at the end.
+func (r *run) receive(q *queue) (*job, error) {
+	select {
+	case j, ok := <-q.jobs:
+		if !ok {
+			return nil, context.Cause(r.ctx) // a source that failed ends its queue too
+		}
+		select {
+		case <-j.ready:
+			return j, nil
+		case <-r.ctx.Done():
+		}
+	case <-r.ctx.Done():
+	}
+	return nil, context.Cause(r.ctx)
+}
+
+// abandonAfter is how long a run that ends waits for a blocked Read.
+const abandonAfter = 100 * time.Millisecond
+
+// errStopped tells a sender that nobody needs more.
+var errStopped = errors.New("chain: stopped")
+
+// badRow is the error of a row that could not be read.
+func badRow(number int64, bad record.BadRow) error {
+	return &Error{Row: number, Offset: bad.Offset, Err: bad.Err}
+}
+
+func rejected(number int64, err error) error {
+	return &Error{Row: number, Offset: -1, Err: fmt.Errorf("OnBadRow: %w", err)}
+}

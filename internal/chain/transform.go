@@ -1,0 +1,418 @@
+package chain
+
+import (
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"strconv"
+	"sync/atomic"
+
+	"github.com/seed149ec23d/s3writer/internal/record"
+)
+
+// transform is a record step that has been opened for one table.
+type transform struct {
+	schema   *record.Schema // of what leaves; nil: as it came
+	parallel bool           // apply may be called for several batches at once
+
+	// apply changes a batch in place, or emit takes it and hands on others;
+	// one of the two is set.
+	apply func(*record.Batch) error
+	emit  func(b *record.Batch, out func(*record.Batch) error) error
+	end   func(out func(*record.Batch) error) error // after the last batch; may be nil
+
+	done     atomic.Bool  // nothing more will leave: the source need not be read on
+	filtered atomic.Int64 // rows left out on purpose
+}
+
+// PanicError is a panic of somebody's callback.
+type PanicError struct {
+	Value any
+	Stack []byte
+}
+
+func (e *PanicError) Error() string { return fmt.Sprintf("panic: %v", e.Value) }
+
+func (e *PanicError) Unwrap() error {
+	err, _ := e.Value.(error)
+	return err
+}
+
+// recovered turns what recover returned into an error. Get of an unknown
+// column panics on purpose: that one is the row's error as it is.
+func recovered(v any) error {
+	if err, ok := v.(*record.ColumnError); ok {
+		return err.Err
+	}
+	return &PanicError{Value: v, Stack: debug.Stack()}
+}
+
+// eachRow calls f with every selected row of b. Panics and errors of f become
+// errors of the row.
+func eachRow(b *record.Batch, f func(record.Record) error) (err error) {
+	row := 0
+	defer func() {
+		if v := recover(); v != nil {
+			err = rowError(b, row, "", recovered(v))
+		}
+	}()
+	for i, n := 0, b.Len(); i < n; i++ {
+		row = b.Row(i)
+		if err := f(record.Record{Batch: b, Row: row}); err != nil {
+			return rowError(b, row, "", err)
+		}
+	}
+	return nil
+}
+
+// lookup finds the columns that a step names.
+func lookup(s *record.Schema, names []string) ([]int, error) {
+	cols := make([]int, len(names))
+	for i, name := range names {
+		col, err := s.Lookup(name)
+		if err != nil {
+			return nil, err
+		}
+		cols[i] = col
+	}
+	return cols, nil
+}
+
+// Select keeps the named columns, in this order.
+func Select(columns []string) Step {
+	return Step{name: "Select", args: quoted(columns), kind: recordStep, err: distinct(columns),
+		open: func(s *record.Schema) (*transform, error) {
+			cols, err := lookup(s, columns)
+			if err != nil {
+				return nil, err
+			}
+			return project(s, cols), nil
+		}}
+}
+
+// Drop keeps all columns but the named ones.
+func Drop(columns []string) Step {
+	return Step{name: "Drop", args: quoted(columns), kind: recordStep, err: distinct(columns),
+		open: func(s *record.Schema) (*transform, error) {
+			drop := make(map[string]bool, len(columns))
+			for _, name := range columns {
+				// A name that several columns share is no mistake here: all go.
+				if !s.Has(name) {
+					return nil, s.UnknownColumn(name)
+				}
+				drop[name] = true
+			}
+			var keep []int
+			for i, c := range s.Columns {
+				if !drop[c.Name] {
+					keep = append(keep, i)
+				}
+			}
+			if len(keep) == 0 {
+				return nil, errors.New("no column would be left")
+			}
+			return project(s, keep), nil
+		}}
+}
+
+// project makes the transform that keeps the columns at the given positions.
+func project(s *record.Schema, cols []int) *transform {
+	columns := make([]record.Column, len(cols))
+	for i, c := range cols {
+		columns[i] = s.Columns[c]
+	}
+	t := &transform{schema: record.NewSchema(columns, s.Header), parallel: true}
+	t.apply = func(b *record.Batch) error {
+		refs := make([]record.Ref, len(cols))
+		for i, c := range cols {
+			refs[i] = b.Refs[c]
+		}
+		b.Rebind(t.schema, refs)
+		return nil
+	}
+	return t
+}
+
+// Rename gives columns other names: pairs of old and new.
+func Rename(pairs []string) Step {
+	step := Step{name: "Rename", args: quoted(pairs), kind: recordStep}
+	switch {
+	case len(pairs)%2 != 0:
+		step.err = fmt.Errorf("takes pairs of an old and a new name, but got %d names", len(pairs))
+	case len(pairs) == 0:
+		step.err = errors.New("takes at least one pair of names")
+	}
+	for i := 1; i < len(pairs); i += 2 {
+		if pairs[i] == "" {
+			step.err = fmt.Errorf("the new name of column %q is empty", pairs[i-1])
+		}
+	}
+	step.open = func(s *record.Schema) (*transform, error) {
+		columns := append([]record.Column(nil), s.Columns...)
+		for i := 0; i < len(pairs); i += 2 {
+			col, err := s.Lookup(pairs[i])
+			if err != nil {
+				return nil, err
+			}
+			columns[col].Name = pairs[i+1]
+		}
+		return retype(s, columns), nil
+	}
+	return step
+}
+
+// retype makes the transform that changes names or types of columns, no data.
+func retype(s *record.Schema, columns []record.Column) *transform {
+	t := &transform{schema: record.NewSchema(columns, s.Header), parallel: true}
+	t.apply = func(b *record.Batch) error {
+		b.Rebind(t.schema, b.Refs)
+		return nil
+	}
+	return t
+}
+
+// AddColumn adds a last column with the same value in every row.
+func AddColumn(name, value string) Step {
+	step := Step{name: "AddColumn", args: quoted([]string{name, value}), kind: recordStep}
+	if name == "" {
+		step.err = errors.New("the column's name is empty")
+	}
+	step.open = func(s *record.Schema) (*transform, error) {
+		if s.Has(name) {
+			return nil, fmt.Errorf("there is a column %q already; Derive replaces one", name)
+		}
+		// A stride of nothing: every row reads the same field.
+		v := &record.Vector{Text: value, Off: []uint32{0, uint32(len(value))}}
+		return addColumn(s, record.Column{Name: name}, func(*record.Batch) (*record.Vector, error) { return v, nil }), nil
+	}
+	return step
+}
+
+// addColumn makes the transform that adds a column, or replaces the one of
+// that name, with what values returns for a batch.
+func addColumn(s *record.Schema, c record.Column, values func(*record.Batch) (*record.Vector, error)) *transform {
+	columns := append([]record.Column(nil), s.Columns...)
+	at := s.Index(c.Name)
+	if at < 0 {
+		at = len(columns)
+		columns = append(columns, c)
+	} else {
+		columns[at] = c
+	}
+	t := &transform{schema: record.NewSchema(columns, s.Header)}
+	t.apply = func(b *record.Batch) error {
+		v, err := values(b)
+		if err != nil {
+			return err
+		}
+		refs := make([]record.Ref, len(columns))
+		copy(refs, b.Refs)
+		refs[at] = record.Ref{Vector: v}
+		b.Rebind(t.schema, refs)
+		return nil
+	}
+	return t
+}
+
+// Derive adds or replaces a column with what value returns for each record.
+func Derive(column string, value func(record.Record) (record.Value, error)) Step {
+	step := Step{name: "Derive", args: quoted([]string{column}), kind: recordStep, callback: true}
+	switch {
+	case column == "":
+		step.err = errors.New("the column's name is empty")
+	case value == nil:
+		step.err = errors.New("the function is nil")
+	}
+	step.open = func(s *record.Schema) (*transform, error) {
+		if s.Has(column) {
+			if _, err := s.Lookup(column); err != nil {
+				return nil, err
+			}
+		}
+		return addColumn(s, record.Column{Name: column}, func(b *record.Batch) (*record.Vector, error) {
+			return mapRows(b, column, value)
+		}), nil
+	}
+	return step
+}
+
+// mapRows makes a vector of what value returns for the selected rows of b.
+func mapRows(b *record.Batch, column string, value func(record.Record) (record.Value, error)) (*record.Vector, error) {
+	out := record.NewBuilder(1)
+	fill := func(row int) { // rows that are not selected are never read
+		for out.Rows() < row {
+			out.NULL()
+			out.EndRow()
+		}
+	}
+	err := eachRow(b, func(r record.Record) error {
+		v, err := value(r)
+		if err != nil {
+			return &record.FieldError{Row: r.Row, Column: column, Err: err}
+		}
+		fill(r.Row)
+		out.Value(v)
+		out.EndRow()
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	fill(b.Rows)
+	return out.Vector(), nil
+}
+
+// Typed declares the type of a column and checks every value of it.
+func Typed(column string, t record.Type) Step {
+	return Step{name: "Typed", args: fmt.Sprintf("%q, %v", column, t), kind: recordStep,
+		open: func(s *record.Schema) (*transform, error) {
+			col, err := s.Lookup(column)
+			if err != nil {
+				return nil, err
+			}
+			columns := append([]record.Column(nil), s.Columns...)
+			columns[col].Type = t
+			tr := retype(s, columns)
+			rebind := tr.apply
+			tr.apply = func(b *record.Batch) error {
+				for i, n := 0, b.Len(); i < n; i++ {
+					row := b.Row(i)
+					v := b.Value(row, col)
+					if v.IsNull() {
+						continue
+					}
+					if err := t.Check(v.String()); err != nil {
+						return rowError(b, row, column, err)
+					}
+				}
+				return rebind(b)
+			}
+			return tr, nil
+		}}
+}
+
+// Filter keeps the records for which keep returns true.
+func Filter(keep func(record.Record) bool) Step {
+	step := Step{name: "Filter", args: "func", kind: recordStep, callback: true}
+	if keep == nil {
+		step.err = errors.New("the function is nil")
+	}
+	step.open = func(*record.Schema) (*transform, error) {
+		t := &transform{}
+		t.apply = func(b *record.Batch) error {
+			before := b.Len()
+			selection, err := filter(b, keep)
+			if err != nil {
+				return err
+			}
+			b.Selection = selection
+			t.filtered.Add(int64(before - len(selection)))
+			return nil
+		}
+		return t, nil
+	}
+	return step
+}
+
+// filter is eachRow written out: it is the one callback that every row of most
+// deliveries passes.
+func filter(b *record.Batch, keep func(record.Record) bool) (selection []int32, err error) {
+	row := 0
+	defer func() {
+		if v := recover(); v != nil {
+			err = rowError(b, row, "", recovered(v))
+		}
+	}()
+	n := b.Len()
+	selection = make([]int32, 0, n)
+	for i := 0; i < n; i++ {
+		row = b.Row(i)
+		if keep(record.Record{Batch: b, Row: row}) {
+			selection = append(selection, int32(row))
+		}
+	}
+	return selection, nil
+}
+
+// Limit keeps the first n records.
+func Limit(n int64) Step {
+	step := Step{name: "Limit", args: strconv.FormatInt(n, 10), kind: recordStep}
+	if n < 0 {
+		step.err = fmt.Errorf("the limit is %d; it cannot be negative", n)
+	}
+	step.open = func(*record.Schema) (*transform, error) {
+		left := n
+		t := &transform{}
+		t.done.Store(left == 0)
+		t.apply = func(b *record.Batch) error {
+			if int64(b.Len()) <= left {
+				left -= int64(b.Len())
+			} else {
+				t.filtered.Add(int64(b.Len()) - left)
+				b.Selection = firstRows(b, int(left))
+				left = 0
+			}
+			if left == 0 {
+				t.done.Store(true)
+			}
+			return nil
+		}
+		return t, nil
+	}
+	return step
+}
+
+func firstRows(b *record.Batch, n int) []int32 {
+	rows := make([]int32, n)
+	for i := range rows {
+		rows[i] = int32(b.Row(i))
+	}
+	return rows
+}
+
+// RowNumber adds a column with the number of each record that comes here, from 1.
+func RowNumber(column string) Step {
+	step := Step{name: "RowNumber", args: quoted([]string{column}), kind: recordStep}
+	if column == "" {
+		step.err = errors.New("the column's name is empty")
+	}
+	step.open = func(s *record.Schema) (*transform, error) {
+		if s.Has(column) {
+			return nil, fmt.Errorf("there is a column %q already; Derive replaces one", column)
+		}
+		var number int64
+		var digits []byte
+		return addColumn(s, record.Column{Name: column, Type: record.Int64}, func(b *record.Batch) (*record.Vector, error) {
+			out := record.NewBuilder(1)
+			for i, n := 0, b.Len(); i < n; i++ {
+				for row := b.Row(i); out.Rows() < row; out.EndRow() {
+					out.NULL()
+				}
+				number++
+				digits = strconv.AppendInt(digits[:0], number, 10)
+				out.Bytes(digits)
+				out.EndRow()
+			}
+			for ; out.Rows() < b.Rows; out.EndRow() {
+				out.NULL()
+			}
+			return out.Vector(), nil
+		}), nil
+	}
+	return step
+}
+
+// distinct is what Select, Drop and Hash ask of the names they are given.
+func distinct(columns []string) error {
+	if len(columns) == 0 {
+		return errors.New("takes at least one column")
+	}
+	seen := make(map[string]bool, len(columns))
+	for _, c := range columns {
+		if seen[c] {
+			return fmt.Errorf("names column %q twice", c)
+		}
+		seen[c] = true
+	}
+	return nil
+}

@@ -1,0 +1,118 @@
+package s3writer
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+	"unicode/utf8"
+)
+
+const maxKey = 1024 // bytes; S3's limit
+
+// knownExtensions are what the stem of a key is without.
+var knownExtensions = []string{".csv", ".tsv", ".txt", ".json", ".jsonl", ".ndjson", ".parquet", ".gz", ".zst", ".bz2"}
+
+// objectKey gives a key the extensions of a chain. What the key ends in
+// already stays; an encoder's extension takes the place of the known ones.
+func objectKey(key string, exts []string, encoded bool) string {
+	for n := len(exts); n > 0; n-- {
+		if hasSuffix(key, strings.Join(exts[:n], "")) {
+			return key + strings.Join(exts[n:], "")
+		}
+	}
+	if encoded {
+		key = stem(key)
+	}
+	return key + strings.Join(exts, "")
+}
+
+// hasSuffix tells whether key ends in ext and is more than that.
+func hasSuffix(key, ext string) bool {
+	return strings.HasSuffix(key, ext) && path.Base(key) != ext
+}
+
+// stem takes the known extensions off the last segment of a key.
+func stem(key string) string {
+	for {
+		ext := path.Ext(key)
+		if !slices.Contains(knownExtensions, strings.ToLower(ext)) || path.Base(key) == ext {
+			return key
+		}
+		key = key[:len(key)-len(ext)]
+	}
+}
+
+// joinKey puts a key below a prefix, with one slash between the two.
+func joinKey(prefix, key string) string {
+	if prefix == "" {
+		return key
+	}
+	return strings.TrimRight(prefix, "/") + "/" + strings.TrimLeft(key, "/")
+}
+
+// checkKey says what is wrong with an object's key.
+func checkKey(key string) error {
+	switch {
+	case !utf8.ValidString(key):
+		return fmt.Errorf("the key %q is not valid UTF-8", key)
+	case len(key) > maxKey:
+		return fmt.Errorf("the key has %d bytes; S3 allows %d: %.40q…", len(key), maxKey, key)
+	case strings.HasSuffix(key, "/"):
+		return fmt.Errorf("the key %q ends in a slash: it names a folder, not an object", key)
+	}
+	for _, r := range key {
+		if r < ' ' || r == 0x7f {
+			return fmt.Errorf("the key %q has a control character", key)
+		}
+	}
+	for segment := range strings.SplitSeq(key, "/") {
+		if segment == "." || segment == ".." {
+			return fmt.Errorf("the key %q has a segment %q, which many tools resolve away", key, segment)
+		}
+	}
+	return nil
+}
+
+// checkTableKey is checkKey for what a Table names.
+func checkTableKey(key string) error {
+	if key == "" {
+		return errors.New("the key is empty")
+	}
+	return checkKey(key)
+}
+
+// suspectKey returns a warning about a key that is allowed and seldom meant.
+func suspectKey(key string) string {
+	if strings.HasPrefix(key, "/") || strings.Contains(key, "//") {
+		return "the key has an empty segment"
+	}
+	for segment := range strings.SplitSeq(key, "/") {
+		if strings.HasPrefix(segment, "_") || strings.HasPrefix(segment, ".") {
+			return fmt.Sprintf("readers such as Spark and Athena skip segments like %q", segment)
+		}
+	}
+	return ""
+}
+
+// contentTypes are the Content-Types of the final extensions.
+var contentTypes = map[string]string{
+	".csv":     "text/csv; charset=utf-8",
+	".tsv":     "text/tab-separated-values; charset=utf-8",
+	".txt":     "text/plain; charset=utf-8",
+	".json":    "application/json",
+	".jsonl":   "application/x-ndjson",
+	".ndjson":  "application/x-ndjson",
+	".parquet": "application/vnd.apache.parquet",
+	".gz":      "application/gzip",
+	".zst":     "application/zstd",
+	".bz2":     "application/x-bzip2",
+}
+
+func contentType(key string) string {
+	if t, ok := contentTypes[strings.ToLower(path.Ext(key))]; ok {
+		return t
+	}
+	return "application/octet-stream"
+}

@@ -1,0 +1,259 @@
+package s3writer
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/klauspost/compress/flate"
+	"github.com/seed149ec23d/s3writer/internal/chain"
+	"github.com/seed149ec23d/s3writer/internal/record"
+)
+
+// Processor is one step of a table's chain. Constructors such as [Select] and
+// [Gzip] make the built-in ones; [RecordFunc], [ReaderFunc], [WriterFunc] and
+// [EncoderFunc] make one of your own function. A Processor is a description:
+// it is immutable, may be shared by any number of tables and Writes, and holds
+// nothing open.
+//
+// The order of a chain is: readers of the source's bytes (ReaderFunc,
+// [Decompress]), steps on records, at most one encoder ([FormatCSV],
+// [JSONLines], EncoderFunc), then writers of an object's bytes (Gzip, [Zstd],
+// WriterFunc). What stands in the wrong place, and arguments that cannot work,
+// are errors before a byte moves; a column that is not there is an error as
+// soon as the header is known.
+//
+// Functions given to processors are called in row order, one call at a time
+// within one table. A processor given to several tables, or to Writes that run
+// at once, is called by all of them at once: state that belongs to a table
+// belongs in what RecordFunc opens.
+type Processor struct{ steps []chain.Step }
+
+// String returns the processor as it was made, such as `Select("id", "amount")`.
+func (p Processor) String() string {
+	names := make([]string, len(p.steps))
+	for i, s := range p.steps {
+		names[i] = s.String()
+	}
+	if len(names) == 1 {
+		return names[0]
+	}
+	return "Chain(" + strings.Join(names, ", ") + ")"
+}
+
+func step(s chain.Step) Processor { return Processor{[]chain.Step{s}} }
+
+// Select keeps the named columns, in the order given. A name that is not in
+// the table is an error.
+func Select(columns ...string) Processor { return step(chain.Select(columns)) }
+
+// Drop keeps all columns but the named ones. A name that is not in the table
+// is an error, and so is a table without columns.
+func Drop(columns ...string) Processor { return step(chain.Drop(columns)) }
+
+// Rename gives columns other names: Rename("old", "new", "old2", "new2").
+// Each pair is looked up in the columns as they came, so names can be swapped.
+func Rename(oldnew ...string) Processor { return step(chain.Rename(oldnew)) }
+
+// Filter keeps the records for which keep returns true.
+func Filter(keep func(Record) bool) Processor {
+	if keep == nil {
+		return step(chain.Filter(nil))
+	}
+	return step(chain.Filter(func(r record.Record) bool { return keep(Record{r}) }))
+}
+
+// Derive adds a column, or replaces the one of that name, with what value
+// returns for each record. The column is text. An error fails the row.
+func Derive(column string, value func(Record) (Value, error)) Processor {
+	if value == nil {
+		return step(chain.Derive(column, nil))
+	}
+	return step(chain.Derive(column, func(r record.Record) (record.Value, error) {
+		v, err := value(Record{r})
+		return v.v, err
+	}))
+}
+
+// Typed declares the type of a column. A value that is not of it fails with
+// its row and column; NULL is of every type. Values stay as they are.
+func Typed(column string, t Type) Processor { return step(chain.Typed(column, record.Type(t))) }
+
+// RecordStep is a step of your own on records, opened for one table.
+type RecordStep struct {
+	// Columns are those of the records that leave the step; nil: the ones
+	// that came in.
+	Columns []Column
+
+	// Row is called with every record, in order. It emits any number of
+	// records. An error fails the row.
+	Row func(r Record, out *Emitter) error
+
+	// End is called after the last record, if not nil, and may emit more.
+	// It is not called when the table fails.
+	End func(out *Emitter) error
+}
+
+// RecordFunc runs a step of your own: open is called once per table, with the
+// columns that come in, so what it declares is the table's own state.
+func RecordFunc(open func(columns []Column) (RecordStep, error)) Processor {
+	if open == nil {
+		return step(chain.RecordFunc(nil))
+	}
+	return step(chain.RecordFunc(func(columns []record.Column) (chain.RecordStep, error) {
+		s, err := open(publicColumns(columns))
+		if err != nil {
+			return chain.RecordStep{}, err
+		}
+		return s.internal(), nil
+	}))
+}
+
+func (s RecordStep) internal() chain.RecordStep {
+	in := chain.RecordStep{Columns: internalColumns(s.Columns)}
+	if s.Row != nil {
+		in.Row = func(r record.Record, out *chain.Emitter) error { return s.Row(Record{r}, &Emitter{out}) }
+	}
+	if s.End != nil {
+		in.End = func(out *chain.Emitter) error { return s.End(&Emitter{out}) }
+	}
+	return in
+}
+
+// AddColumn adds a last column with the same value in every record. A column
+// of that name is an error: [Derive] replaces one.
+func AddColumn(name, value string) Processor { return step(chain.AddColumn(name, value)) }
+
+// Limit keeps the first n records; the source is not read much further.
+func Limit(n int64) Processor { return step(chain.Limit(n)) }
+
+// RowNumber adds a last column with the number of each record that comes to
+// this step, from 1: behind a [Filter] the numbers have no gaps.
+func RowNumber(column string) Processor { return step(chain.RowNumber(column)) }
+
+// Hash replaces the values of columns by their HMAC-SHA-256 (RFC 2104) under
+// key, as 64 lower-case hex digits. NULL stays NULL, and equal values under one
+// key stay equal, so hashed columns can still be joined on. An empty key is an
+// error. The key is never printed.
+func Hash(key []byte, columns ...string) Processor { return step(chain.Hash(key, columns)) }
+
+// Chain makes one processor of several, in order. Errors number the steps one
+// by one, as if they had been given singly.
+func Chain(p ...Processor) Processor {
+	var steps []chain.Step
+	for _, q := range p {
+		steps = append(steps, q.list()...)
+	}
+	return Processor{steps}
+}
+
+// list returns the steps of p; the zero Processor is a step that says so.
+func (p Processor) list() []chain.Step {
+	if p.steps == nil {
+		return []chain.Step{{}}
+	}
+	return p.steps
+}
+
+// Named gives a processor the name that errors call it. The steps of a [Chain]
+// are called name/step.
+func Named(name string, p Processor) Processor {
+	steps := make([]chain.Step, 0, len(p.steps))
+	for _, s := range p.list() {
+		if len(p.steps) > 1 {
+			steps = append(steps, s.WithName(name+"/"+s.Name()))
+		} else {
+			steps = append(steps, s.WithName(name))
+		}
+	}
+	return Processor{steps}
+}
+
+// Concurrent lets the function of a [Filter], [Derive] or [RecordFunc] be
+// called by several goroutines at once, on all cores: the caller vouches that
+// it is safe for that. Records still leave in order. Processors without a
+// function on records stay as they are.
+func Concurrent(p Processor) Processor {
+	steps := make([]chain.Step, 0, len(p.steps))
+	for _, s := range p.list() {
+		steps = append(steps, s.Concurrent())
+	}
+	return Processor{steps}
+}
+
+// FormatCSV writes objects as CSV in the dialect c. Without an encoder in the
+// chain, objects are CSV in the source's dialect, with a header row if the
+// source had one; FormatCSV decides both. The key keeps its extension.
+func FormatCSV(c CSV) Processor { return step(chain.FormatCSV(c.dialect())) }
+
+// JSONLines writes one JSON object (RFC 8259) per record and line, UTF-8, the
+// columns in order. Typed columns are written as numbers and booleans, text as
+// strings, NULL as null; <, > and & are not escaped; a value that is not valid
+// UTF-8 fails the row. The key's extension becomes .jsonl.
+func JSONLines() Processor { return step(chain.JSONLines()) }
+
+// Gzip compresses objects with gzip at its default level, on all cores: one
+// ordinary member (RFC 1952) without a name or a time stamp, the same bytes
+// for the same data on any machine. The key gets the extension .gz.
+func Gzip() Processor { return step(chain.Gzip(flate.DefaultCompression)) }
+
+// GzipLevel is [Gzip] at a level of compress/gzip: 1 (fastest) to 9
+// (smallest), 0, -1 and -2.
+func GzipLevel(level int) Processor { return step(chain.Gzip(level)) }
+
+// Zstd compresses objects with zstd (RFC 8878) at its default level: one frame
+// with a checksum. The key gets the extension .zst.
+func Zstd() Processor { return step(chain.Zstd()) }
+
+// Decompress reads a source that is gzip, zstd or bzip2, told by its first
+// bytes; anything else passes as it is. Several gzip members or zstd frames
+// one after another are read as one.
+func Decompress() Processor { return step(chain.Decompress()) }
+
+// ReaderFunc passes the source's bytes through a reader of your own. wrap is
+// called once per table; if what it returns has a Close method, it is not
+// called: do at io.EOF what has to be done.
+func ReaderFunc(wrap func(io.Reader) (io.Reader, error)) Processor {
+	return step(chain.ReaderFunc(wrap))
+}
+
+// WriterFunc passes an object's bytes through a writer of your own, such as an
+// encryption. wrap is called once per object. Close is called at the object's
+// end and writes what is left; when the object is given up it is called too,
+// and what it writes then goes nowhere. ext is added to the key ("" for none).
+// Bytes that depend on the time make objects differ from run to run.
+func WriterFunc(ext string, wrap func(io.Writer) (io.WriteCloser, error)) Processor {
+	return step(chain.WriterFunc(ext, wrap))
+}
+
+// Encoder is a format of your own. Encode is called with every batch of an
+// object, in order, by one goroutine at a time; Close, called once and last,
+// writes what is left, or lets go of everything if the object is given up.
+// Neither closes the writer underneath.
+type Encoder interface {
+	Encode(*Batch) error
+	Close() error
+}
+
+// EncoderFunc writes objects in a format of your own. open is called once per
+// object. ext replaces the key's extension ("" leaves it).
+func EncoderFunc(ext string, open func(w io.Writer, columns []Column) (Encoder, error)) Processor {
+	if open == nil {
+		return step(chain.EncoderFunc(ext, nil))
+	}
+	return step(chain.EncoderFunc(ext, func(w io.Writer, columns []record.Column) (chain.Encoder, error) {
+		e, err := open(w, publicColumns(columns))
+		if err != nil {
+			return nil, err
+		}
+		if e == nil {
+			return nil, fmt.Errorf("opened no encoder")
+		}
+		return encoder{e}, nil
+	}))
+}
+
+// encoder is an Encoder as the chain calls it.
+type encoder struct{ Encoder }
+
+func (e encoder) Encode(b *record.Batch) error { return e.Encoder.Encode(&Batch{b}) }

@@ -1,0 +1,280 @@
+// Package s3writer delivers tables into Amazon S3: CSV from files, streams and
+// databases, through a chain of processors, into a bucket that is often
+// somebody else's, with no more rights than s3:PutObject and
+// s3:GetBucketLocation. Objects are complete or invisible, and memory does not
+// grow with the data.
+//
+//	w, err := s3writer.New(ctx, "writer-sample",
+//		s3writer.WithCredentials(s3writer.AssumeRole{
+//			AccountID: "123456789012", RoleName: "s3-writer", ExternalID: "project-42"}),
+//		s3writer.WithPrefix("exports/"),
+//	)
+//	...
+//	report, err := w.Write(ctx,
+//		s3writer.NewTable("orders.csv", file, s3writer.Select("id", "amount"), s3writer.Gzip()),
+//		s3writer.NewTable("users.csv", s3writer.Rows(rows)),
+//	)
+//
+// A table is read once and written once, however many steps there are:
+//
+//	            Table                                                          Writer
+//	┌─────────────────────────────────────────────────────────────────┐ ┌──────────────────┐
+//	Source            records, in batches              bytes, per object   parts      objects
+//	io.Reader ─pull─▶ decode ─▶ Select ─▶ Filter ─▶ … ───▶ encode ─▶ Gzip ─▶ ▢▢▢ ─▶ orders.csv.gz
+//	(ReaderFunc)                                                  (WriterFunc)
+//
+// # Credentials
+//
+// [StaticCredentials] are a customer's keys. [AssumeRole] assumes a role that
+// the customer created for us, with an external ID, and is refreshed while a
+// long upload runs. Without [WithCredentials] the SDK's default chain decides.
+// Nothing secret is ever printed, logged or put into an error.
+//
+// # Sources
+//
+// Any io.Reader is a source of CSV bytes. [File], [SourceFunc], [Rows],
+// [Records] and [Values] open themselves when their table's turn comes and are
+// closed at every ending. [CSV] describes dialects. A chain without a step on
+// records copies bytes as they are.
+//
+// # Processors
+//
+// On the source: [Decompress], [ReaderFunc]. On records: [Select], [Drop],
+// [Rename], [Filter], [Derive], [Typed], [AddColumn], [RowNumber], [Hash],
+// [Limit], [RecordFunc]. At the end: [FormatCSV], [JSONLines], [EncoderFunc],
+// [Gzip], [GzipLevel], [Zstd], [WriterFunc]. [Chain], [Named] and [Concurrent]
+// combine them. Built-in steps use all cores; functions are called in row
+// order, one call at a time within one table.
+//
+// # Errors
+//
+// Every failure is an [*Error] that says where: table, step, row, column,
+// object. Write goes on with the other tables and joins the errors; use
+// errors.As for the first, errors.Is for the kinds, such as [ErrAccessDenied],
+// and the [Report] for each table.
+//
+// Until an object is committed, nothing of it is visible, whatever happens:
+// a failure, a cancelled context, a killed process. Committing is a single
+// request per object. A failure before it leaves nothing but, at worst, an
+// invisible multipart upload, which the report lists as an [Orphan] if it
+// could not be aborted.
+//
+// # Memory and concurrency
+//
+// A [Writer] is safe for concurrent use and shares one budget, [WithMemory],
+// among all tables it is writing. Tables start in the order given, as many at
+// once as the budget lets make progress: a table must not wait for what a
+// later one provides. Parts are sent while the source is read.
+//
+// # Compatibility
+//
+// Before version 1 the API may change; CHANGELOG.md says where and why. An
+// object's bytes are the same on every machine and in every run for one
+// version of the library, not from version to version.
+package s3writer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/seed149ec23d/s3writer/internal/upload"
+)
+
+// Writer delivers tables into one bucket. It is safe for concurrent use;
+// between calls it owns nothing but idle connections.
+type Writer struct {
+	bucket string
+	opts   *options
+	conn   *connection // nil for a dry run
+
+	mu     sync.Mutex // held while the region is found out
+	engine *upload.Engine
+
+	progress sync.Mutex // one call of the progress function at a time
+}
+
+// New returns a Writer into bucket: its name, its alias, or an access point's
+// ARN. It checks all options and names every complaint; it uses no network,
+// though the SDK's default chain may read files.
+func New(ctx context.Context, bucket string, opts ...Option) (*Writer, error) {
+	o := newOptions(opts)
+	if err := o.validate(bucket); err != nil {
+		return nil, fmt.Errorf("s3writer: %w", err)
+	}
+	w := &Writer{bucket: bucket, opts: o}
+	if o.dryRun {
+		return w, nil
+	}
+	conn, err := o.connect(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("s3writer: %w", err)
+	}
+	w.conn = conn
+	return w, nil
+}
+
+// CloseIdleConnections closes the connections that no request is using. They
+// close by themselves a few seconds after the last request.
+func (w *Writer) CloseIdleConnections() {
+	if w.conn != nil && w.conn.idle != nil {
+		w.conn.idle.CloseIdleConnections()
+	}
+}
+
+// Write delivers tables, several at once, and reports on each. It goes on with
+// the other tables when one fails, and joins their errors; with
+// [WithAllOrNothing] the first failure ends them all. The report is never nil.
+//
+// When Write returns, every object is committed, or nothing of it is visible;
+// if neither is certain, the error is an [ErrCommitUnknown]. A cancelled
+// context ends it at once, unless commits have begun: those are finished, for
+// at most two minutes.
+func (w *Writer) Write(ctx context.Context, tables ...Table) (*Report, error) {
+	start := time.Now()
+	report := &Report{}
+	err := w.write(ctx, tables, report)
+	report.Duration = time.Since(start)
+	return report, err
+}
+
+func (w *Writer) write(ctx context.Context, tables []Table, report *Report) error {
+	if len(tables) == 0 {
+		return fmt.Errorf("s3writer: %w", ErrNothingToWrite)
+	}
+	ds := make([]*delivery, len(tables))
+	for i := range tables {
+		ds[i] = w.plan(tables[i])
+	}
+	defer func() {
+		for _, d := range ds {
+			report.Tables = append(report.Tables, d.report)
+			report.Orphans = append(report.Orphans, d.orphans...)
+		}
+	}()
+	if err := distinctKeys(ds); err != nil {
+		return err
+	}
+	w.deliver(ctx, ds)
+	return joined(ds)
+}
+
+// distinctKeys fails every table whose object another table has too.
+func distinctKeys(ds []*delivery) error {
+	first := map[string]*delivery{}
+	var errs []error
+	for _, d := range ds {
+		other, twice := first[d.key]
+		if !twice || d.key == "" {
+			first[d.key] = d
+			continue
+		}
+		err := &Error{Table: d.report.Key, Object: d.key, Offset: -1,
+			Err: fmt.Errorf("table %q of the same Write makes the same object; nothing was written", other.report.Key)}
+		d.report.Err, other.report.Err = err, err
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// deliver runs the tables, each as soon as there is memory for it.
+func (w *Writer) deliver(ctx context.Context, ds []*delivery) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	giveUp := func(d *delivery) {
+		if w.opts.allOrNothing && d.report.Err != nil {
+			cancel(&siblingError{d.report.Key})
+		}
+	}
+	for _, d := range ds {
+		giveUp(d)
+	}
+	engine, err := w.connected(ctx)
+	var wait sync.WaitGroup
+	for _, d := range ds {
+		if err == nil && d.report.Err == nil {
+			d.admission, d.report.Err = w.admit(ctx, engine, d)
+		} else if d.report.Err == nil {
+			d.fail(ctx, err)
+		}
+		if d.report.Err != nil {
+			giveUp(d)
+			d.done()
+			continue
+		}
+		wait.Go(func() {
+			d.run(ctx)
+			giveUp(d)
+			if !w.opts.allOrNothing {
+				d.commit(ctx)
+				d.done()
+			}
+		})
+	}
+	wait.Wait()
+	if w.opts.allOrNothing {
+		commitAll(ctx, ds)
+	}
+}
+
+// admit waits for a table's turn.
+func (w *Writer) admit(ctx context.Context, engine *upload.Engine, d *delivery) (*upload.Admission, error) {
+	a, err := engine.Admit(ctx, d.program.Memory(d.input.Parallel))
+	if err != nil {
+		d.fail(ctx, err)
+		return nil, d.report.Err
+	}
+	d.engine = engine
+	return a, nil
+}
+
+// connected returns the engine. The first call finds out where the bucket is.
+func (w *Writer) connected(ctx context.Context) (*upload.Engine, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.engine != nil {
+		return w.engine, nil
+	}
+	cfg := upload.Config{
+		Bucket: w.bucket, Owner: w.opts.bucketOwner,
+		Memory: w.opts.memory, PartSize: w.opts.partSize, Concurrency: w.opts.concurrency,
+		NoOverwrite: w.opts.noOverwrite, SignPayload: w.opts.signPayload,
+		DryRun: w.opts.dryRun, Logger: w.opts.logger,
+	}
+	if w.conn != nil {
+		if err := w.conn.locate(ctx, w.bucket, w.opts.bucketOwner); err != nil {
+			return nil, err
+		}
+		cfg.Client, cfg.Endpoint, cfg.Refresh = w.conn.client, w.conn.endpoint, w.conn.refresh
+	}
+	w.engine = upload.New(cfg)
+	return w.engine, nil
+}
+
+// parallel is how many blocks of one table are worked on at once: all cores,
+// as far as the budget goes.
+func (w *Writer) parallel() int {
+	return max(1, min(runtime.GOMAXPROCS(0), int(w.opts.memory>>24)))
+}
+
+// joined is the error of a Write.
+func joined(ds []*delivery) error {
+	var errs []error
+	for _, d := range ds {
+		var sibling *siblingError
+		if err := d.report.Err; err != nil && !errors.As(err, &sibling) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// siblingError is the error of the tables that another one's failure stopped.
+type siblingError struct{ table string }
+
+func (e *siblingError) Error() string {
+	return fmt.Sprintf("not delivered: table %q failed, and WithAllOrNothing was given", e.table)
+}

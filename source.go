@@ -1,0 +1,168 @@
+package s3writer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"iter"
+	"sync"
+
+	"github.com/seed149ec23d/s3writer/internal/chain"
+	"github.com/seed149ec23d/s3writer/internal/record"
+)
+
+// Source is an io.Reader that opens itself: late, when the table's turn comes,
+// with the Writer's context. The Writer closes it at every ending; a Close
+// during a Read that blocks is what unblocks files and connections.
+type Source struct {
+	open    func(context.Context) (io.ReadCloser, error)
+	records func() chain.RecordSource
+
+	mu     sync.Mutex
+	reader io.ReadCloser // of Read
+}
+
+// File is the source that opens the file called name in fsys, such as
+// os.DirFS("/data") or an embed.FS.
+func File(fsys fs.FS, name string) *Source {
+	return SourceFunc(func(context.Context) (io.ReadCloser, error) {
+		if fsys == nil {
+			return nil, fmt.Errorf("open %s: the file system is nil", name)
+		}
+		return fsys.Open(name)
+	})
+}
+
+// SourceFunc is the source that open opens, once per table: a download, a
+// pipe, anything whose opening should wait for its turn.
+func SourceFunc(open func(context.Context) (io.ReadCloser, error)) *Source {
+	return &Source{open: open}
+}
+
+// Records is the source of records with the given columns. Every record has a
+// field for each column; an error ends the table. NULL and types need [Values].
+func Records(columns []string, seq iter.Seq2[[]string, error]) *Source {
+	cols := make([]record.Column, len(columns))
+	for i, name := range columns {
+		cols[i].Name = name
+	}
+	return &Source{records: func() chain.RecordSource {
+		return &sequence[string]{columns: cols, seq: seq, add: func(b *record.Builder, _ record.Column, s string) error {
+			b.Text(s)
+			return nil
+		}}
+	}}
+}
+
+// Values is the source of records of values, which may be NULL, with typed
+// columns. A value that is not of its column's type fails with its row.
+func Values(columns []Column, seq iter.Seq2[[]Value, error]) *Source {
+	cols := internalColumns(columns)
+	return &Source{records: func() chain.RecordSource {
+		return &sequence[Value]{columns: cols, seq: seq, add: addValue}
+	}}
+}
+
+func addValue(b *record.Builder, c record.Column, v Value) error {
+	if c.Type != record.Text && !v.IsNull() {
+		if err := c.Type.Check(v.String()); err != nil {
+			return err
+		}
+	}
+	b.Value(v.v)
+	return nil
+}
+
+// sequence is a source of records that an iterator yields.
+type sequence[T any] struct {
+	columns []record.Column
+	seq     iter.Seq2[[]T, error]
+	add     func(*record.Builder, record.Column, T) error
+}
+
+func (s *sequence[T]) Columns(context.Context) ([]record.Column, error) {
+	if s.seq == nil {
+		return nil, errors.New("the sequence is nil")
+	}
+	return s.columns, nil
+}
+
+func (s *sequence[T]) Each(b *record.Builder, row func() error) error {
+	var number int64
+	for fields, err := range s.seq {
+		number++
+		if err == nil && len(fields) != len(s.columns) {
+			err = fmt.Errorf("the record has %d fields, there are %d columns", len(fields), len(s.columns))
+		}
+		if err != nil {
+			return &chain.Error{Row: number, Offset: -1, Err: err}
+		}
+		for i, f := range fields {
+			if err := s.add(b, s.columns[i], f); err != nil {
+				return &chain.Error{Row: number, Offset: -1, Column: s.columns[i].Name, Err: err}
+			}
+		}
+		b.EndRow()
+		if err := row(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *sequence[T]) Close() error { return nil }
+
+// chain makes what a run reads of the source.
+func (s *Source) chain() chain.Source {
+	if s.records != nil {
+		return chain.Source{Records: s.records()}
+	}
+	return chain.Source{Open: func(ctx context.Context) (io.Reader, io.Closer, error) {
+		if s.open == nil {
+			return nil, nil, errors.New("the source has nothing to open; make one with File, Rows, Records, Values or SourceFunc")
+		}
+		r, err := s.open(ctx)
+		if err == nil && r == nil {
+			err = errors.New("the source opened nothing")
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+		return r, r, nil
+	}}
+}
+
+// Read opens the source at the first call and reads its bytes; at its end or
+// its first error the source is closed. A [Writer] does not need it.
+// [Rows], [Records] and [Values] have records and no bytes: for them it is an
+// error.
+func (s *Source) Read(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.reader == nil {
+		if s.records != nil {
+			return 0, errors.New("s3writer: the source has records, not bytes: give it to a Table")
+		}
+		_, closer, err := s.chain().Open(context.Background())
+		if err != nil {
+			return 0, err
+		}
+		s.reader = closer.(io.ReadCloser)
+	}
+	n, err := s.reader.Read(p)
+	if err != nil {
+		if closeErr := s.reader.Close(); err == io.EOF && closeErr != nil {
+			err = closeErr
+		}
+		s.reader = ended{err}
+	}
+	return n, err
+}
+
+// ended is the reader of a source that has been read.
+type ended struct{ err error }
+
+func (e ended) Read([]byte) (int, error) { return 0, e.err }
+func (e ended) Close() error             { return nil }
