@@ -198,8 +198,7 @@ func (c *call) checkUpload() error {
 }
 
 func (u *upload) checkEncryption(header http.Header) error {
-	const key = "X-Amz-Server-Side-Encryption-Customer-Key-Md5"
-	if u.header.Get(key) == header.Get(key) {
+	if u.header.Get(customerKey+"-Md5") == header.Get(customerKey+"-Md5") {
 		return nil
 	}
 	return invalidRequest("The multipart upload initiate requested encryption. " +

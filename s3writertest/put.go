@@ -1,6 +1,8 @@
 package s3writertest
 
 import (
+	"crypto/md5"
+	"encoding/base64"
 	"net/http"
 	"slices"
 	"strconv"
@@ -82,7 +84,32 @@ func (c *call) objectHeader() (http.Header, error) {
 			header[name] = []string{strings.Join(values, ",")}
 		}
 	}
+	if err := c.checkCustomerKey(); err != nil {
+		return nil, err
+	}
 	return header, checkObjectHeader(header)
+}
+
+const customerKey = "X-Amz-Server-Side-Encryption-Customer-Key"
+
+// checkCustomerKey checks the form of SSE-C's headers. Nothing is encrypted here, and the key is forgotten.
+func (c *call) checkCustomerKey() error {
+	header := c.r.Header
+	if header.Get(customerKey) == "" && header.Get(customerKey+"-Md5") == "" {
+		return nil
+	}
+	key, err := base64.StdEncoding.DecodeString(header.Get(customerKey))
+	sum := md5.Sum(key)
+	switch {
+	case c.r.TLS == nil:
+		return invalidRequest("Requests specifying Server Side Encryption with Customer provided keys must be made over " +
+			"a secure connection.")
+	case err != nil || len(key) != 32 || header.Get("X-Amz-Server-Side-Encryption-Customer-Algorithm") != "AES256":
+		return invalidArgument("The secret key was invalid for the specified algorithm.")
+	case base64.StdEncoding.EncodeToString(sum[:]) != header.Get(customerKey+"-Md5"):
+		return invalidArgument("The calculated MD5 hash of the key did not match the hash that was provided.")
+	}
+	return nil
 }
 
 var (

@@ -1,4 +1,3 @@
-// Package s3writertest is an S3 in the test's own process.
 package s3writertest
 
 import (

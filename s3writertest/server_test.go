@@ -3,11 +3,14 @@ package s3writertest_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 	"go.uber.org/goleak"
 
 	"github.com/seed149ec23d/s3writer/s3writertest"
@@ -48,5 +51,18 @@ func TestPutGet(t *testing.T) {
 		if !ok || string(o.Body) != "id\n1\n" || o.ContentType != "text/csv" || o.Metadata["nonce"] != "x" {
 			t.Errorf("got %+v, %v", o, ok)
 		}
+	}
+}
+
+// wantError checks what an SDK client was refused with.
+func wantError(t *testing.T, err error, status int, code string) {
+	t.Helper()
+	var api smithy.APIError
+	var response *smithyhttp.ResponseError
+	if !errors.As(err, &api) || !errors.As(err, &response) {
+		t.Fatalf("got %v, want %d %s", err, status, code)
+	}
+	if api.ErrorCode() != code || response.HTTPStatusCode() != status {
+		t.Errorf("got %d %s (%s), want %d %s", response.HTTPStatusCode(), api.ErrorCode(), api.ErrorMessage(), status, code)
 	}
 }

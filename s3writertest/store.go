@@ -78,7 +78,12 @@ func (st *store) keys(name string) []string {
 	return slices.Sorted(maps.Keys(b.objects))
 }
 
-func (o *object) bytes() []byte { return bytes.Join(o.segments, nil) }
+func (o *object) bytes() []byte {
+	if o.segments == nil {
+		return nil
+	}
+	return bytes.Join(o.segments, nil)
+}
 
 func (o *object) reader() io.Reader {
 	readers := make([]io.Reader, len(o.segments))
