@@ -1,0 +1,321 @@
+package upload
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+)
+
+// State is what is known of an object.
+type State int
+
+// An object is pending until its commit has an answer. A commit without one
+// leaves it unknown.
+const (
+	StatePending State = iota
+	StateCommitted
+	StateUnknown
+)
+
+func (s State) String() string {
+	return [...]string{"pending", "committed", "unknown"}[s]
+}
+
+// Result is what the server said of a commit.
+type Result struct {
+	ETag, VersionID string
+	CRC64NVME       string // ours; the server's is the same if it has one
+	State           State
+}
+
+// Pending is an object of which every byte is safe and none is visible: all
+// parts are in the bucket, or the whole body is in memory. It ends with Commit
+// or Abort. Its methods may be called from any goroutine.
+type Pending struct {
+	Key       string
+	Size      int64
+	Parts     int    // of the multipart upload; 1 for a single put
+	CRC64NVME string // of the whole object, base64
+
+	engine   *Engine
+	account  *account
+	settings *settings
+	sent     func(int64)
+	ctx      context.Context // the table's: what is done before the commit ends with it
+	held     atomic.Int64    // bytes of memory
+
+	mu    sync.Mutex
+	body  *part // held in memory, nil otherwise
+	small bool  // body is in memory of its own, not in pages
+	id    string
+	lost  bool    // an answer to Create never came
+	left  *Orphan // of a Stage that failed
+	parts []types.CompletedPart
+	state State
+	ended bool
+	err   error // why it cannot be committed any more
+}
+
+// pending is the finished stream. kept is the body if no part was sent.
+func (s *Stream) pending(kept *part) *Pending {
+	p := &Pending{
+		Key:       s.object.Key,
+		Size:      s.size,
+		Parts:     max(1, s.schedule.parts),
+		CRC64NVME: encodeCRC(s.crc),
+		engine:    s.engine,
+		account:   s.admission.account,
+		settings:  s.settings,
+		sent:      s.object.Sent,
+		ctx:       s.parent,
+		body:      kept,
+		id:        s.id,
+		lost:      s.lost,
+		parts:     s.parts,
+	}
+	slices.SortFunc(p.parts, func(a, b types.CompletedPart) int { return int(*a.PartNumber - *b.PartNumber) })
+	p.keep()
+	return p
+}
+
+// keep puts a small body into memory of its own size: thousands of small
+// objects that wait for one commit must not hold a page each.
+func (p *Pending) keep() {
+	if p.body == nil {
+		return
+	}
+	pool := p.engine.pool
+	if p.engine.cfg.DryRun {
+		pool.give(p.account, p.body.pages...)
+		p.body = nil
+		return
+	}
+	p.held.Store(int64(len(p.body.pages)) * pool.page)
+	if len(p.body.pages) == 1 && p.body.size <= pool.page/2 {
+		page := p.body.pages[0]
+		p.body.pages = [][]byte{slices.Clone(page[:p.body.size])}
+		p.small = true
+		p.held.Store(p.body.size)
+		pool.compact(p.account, page, p.body.size)
+	}
+}
+
+// Held is how many bytes of memory the object holds until its commit.
+func (p *Pending) Held() int64 { return p.held.Load() }
+
+// Hold says that the commit may be long in coming. From then on the engine may
+// Stage the object when others need its memory; without it, whoever finished
+// the object must commit or abort it without waiting for other objects.
+func (p *Pending) Hold() {
+	if p.Held() > 0 {
+		p.engine.pool.hold(p)
+	}
+}
+
+// Err is why the object can no longer be committed, if it was staged for want
+// of memory and that has failed. Ask before the first of several commits.
+func (p *Pending) Err() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.err
+}
+
+// lock keeps the object from being sent on behalf of others, for good.
+func (p *Pending) lock() (unlock func()) {
+	p.mu.Lock()
+	return func() {
+		p.engine.pool.unhold(p)
+		p.mu.Unlock()
+	}
+}
+
+// Stage sends a body held in memory as a multipart upload of one part, even an
+// empty one. It does nothing for an object whose parts are in the bucket.
+func (p *Pending) Stage(ctx context.Context) error {
+	defer p.lock()()
+	return p.stage(ctx)
+}
+
+func (p *Pending) stage(ctx context.Context) error {
+	if p.ended || p.err != nil || p.body == nil || p.engine.cfg.DryRun {
+		return p.err
+	}
+	id, lost, err := p.engine.create(ctx, p.settings)
+	p.lost = p.lost || lost
+	if err != nil {
+		return err
+	}
+	p.body.number = 1
+	done, err := p.engine.sendPart(ctx, p.settings, id, p.body, nil)
+	if err != nil {
+		p.left = p.engine.discard(ctx, p.settings, id, false) // the body is still here
+		return err
+	}
+	p.id, p.parts = id, []types.CompletedPart{done}
+	p.report()
+	p.forget()
+	return nil
+}
+
+// relieve stages the object on behalf of one who waits for memory under ctx. A
+// failure of the object's own is kept for its commit, and the memory is free.
+func (p *Pending) relieve(ctx context.Context) {
+	if !p.mu.TryLock() {
+		return // its memory is free soon
+	}
+	defer p.mu.Unlock()
+	own, cancel := context.WithCancelCause(p.ctx)
+	defer cancel(nil)
+	stop := context.AfterFunc(ctx, func() { cancel(errNotNeeded) })
+	defer stop()
+	err := p.stage(own)
+	switch {
+	case err == nil:
+	case errors.Is(err, errNotNeeded):
+		p.engine.pool.hold(p)
+	default:
+		p.err = err
+		p.forget()
+	}
+}
+
+var errNotNeeded = errors.New("nobody waits for the memory any more")
+
+// forget gives the body's memory back.
+func (p *Pending) forget() {
+	switch {
+	case p.body == nil:
+	case p.small:
+		p.engine.pool.drop(p.account, p.body.size)
+	default:
+		p.engine.pool.give(p.account, p.body.pages...)
+	}
+	p.body = nil
+	p.held.Store(0)
+}
+
+func (p *Pending) report() {
+	if p.sent != nil && p.body != nil {
+		p.sent(p.body.size)
+	}
+}
+
+// Commit makes the object visible. Only an answer with an ETag is a success.
+// Once the first request is on its way a cancelled context does not stop it:
+// what has no answer is asked again, and is ErrCommitUnknown in the end. After
+// any other error the object is still pending.
+func (p *Pending) Commit(ctx context.Context) (Result, error) {
+	defer p.lock()()
+	switch {
+	case p.err != nil:
+		return p.result(), p.err
+	case p.ended:
+		return p.result(), errEnded
+	case p.engine.cfg.DryRun:
+		p.ended, p.state = true, StateCommitted
+		return p.result(), nil
+	}
+	return p.commit(ctx)
+}
+
+func (p *Pending) result() Result { return Result{CRC64NVME: p.CRC64NVME, State: p.state} }
+
+func (p *Pending) commit(ctx context.Context) (Result, error) {
+	var res Result
+	r := &request{name: opComplete, key: p.Key, commits: true, send: func(ctx context.Context, a attempt) (err error) {
+		res, err = p.complete(ctx, a)
+		return err
+	}}
+	if p.body != nil {
+		r.name, r.body = opPut, p.body
+		r.send = func(ctx context.Context, a attempt) (err error) {
+			res, err = p.put(ctx, a)
+			return err
+		}
+	}
+	if err := p.engine.slots.acquire(ctx); err != nil { // the last moment that a cancelled context stops it
+		return p.result(), p.engine.explain(ctx, r, err)
+	}
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.engine.pace.commitGrace)
+	defer cancel()
+	lost, err := p.engine.doInSlot(grace, r)
+	switch {
+	case err == nil:
+		p.ended, p.state = true, StateCommitted
+		p.report()
+		p.forget()
+		res.State, res.CRC64NVME = p.state, p.CRC64NVME
+		return res, nil
+	case lost:
+		p.ended, p.state = true, StateUnknown
+		p.err = &UnknownCommit{Bucket: p.engine.cfg.Bucket, Key: p.Key, UploadID: p.id, Size: p.Size, CRC64NVME: p.CRC64NVME, Err: err}
+		p.forget()
+		return p.result(), p.err
+	}
+	return p.result(), err
+}
+
+func (p *Pending) put(ctx context.Context, a attempt) (Result, error) {
+	out, err := p.engine.cfg.Client.PutObject(ctx, p.settings.putInput(p.body, a), a.opts...)
+	if err != nil {
+		return Result{}, err
+	}
+	if err := checkAnswer(out.ETag, out.ChecksumCRC64NVME, out.ChecksumType, p.CRC64NVME); err != nil {
+		return Result{}, err
+	}
+	return Result{ETag: *out.ETag, VersionID: aws.ToString(out.VersionId)}, nil
+}
+
+func (p *Pending) complete(ctx context.Context, a attempt) (Result, error) {
+	in := p.settings.completeInput(p.id, p.parts, p.Size, p.CRC64NVME, a.checksums)
+	out, err := p.engine.cfg.Client.CompleteMultipartUpload(ctx, in, a.opts...)
+	if err != nil {
+		return Result{}, err
+	}
+	if err := checkAnswer(out.ETag, out.ChecksumCRC64NVME, out.ChecksumType, p.CRC64NVME); err != nil {
+		return Result{}, err
+	}
+	return Result{ETag: *out.ETag, VersionID: aws.ToString(out.VersionId)}, nil
+}
+
+// Abort removes what was sent. It may be called more than once, and leaves a
+// committed object alone. It returns what is left in the bucket, nil if nothing
+// is. The upload of a commit whose outcome is unknown stays: the object may be
+// made of it.
+func (p *Pending) Abort(ctx context.Context) *Orphan {
+	defer p.lock()()
+	if p.ended {
+		return p.leftover()
+	}
+	p.ended = true
+	p.forget()
+	if p.left != nil {
+		p.id, p.left = p.left.UploadID, nil
+	}
+	p.left = p.engine.discard(ctx, p.settings, p.id, p.lost)
+	return p.left
+}
+
+// Leftover is what the object has left in the bucket beside itself, nil if
+// nothing: an upload whose ID was in an answer that was lost, or one that could
+// not be aborted.
+func (p *Pending) Leftover() *Orphan {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.leftover()
+}
+
+func (p *Pending) leftover() *Orphan {
+	switch {
+	case p.state == StateUnknown && p.id != "":
+		return &Orphan{Key: p.Key, UploadID: p.id, Err: p.err}
+	case p.left == nil && p.lost:
+		return &Orphan{Key: p.Key, Err: errUnnamed}
+	}
+	return p.left
+}

@@ -1,0 +1,329 @@
+// Package upload delivers streams of unknown length to S3 objects: bounded in
+// memory across all streams of an [Engine], and exact about what is committed.
+//
+// A stream goes through three hands. [Engine.Open] gives a [Stream], which
+// takes bytes and sends parts. [Stream.Finish] turns it into a [Pending]: all
+// bytes are safe, nothing is visible. [Pending.Commit] makes the object
+// visible, [Pending.Abort] removes what was sent.
+package upload
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/smithy-go/middleware"
+)
+
+// Client is what the engine needs of S3. *s3.Client is one.
+type Client interface {
+	PutObject(context.Context, *s3.PutObjectInput, ...func(*s3.Options)) (*s3.PutObjectOutput, error)
+	CreateMultipartUpload(context.Context, *s3.CreateMultipartUploadInput, ...func(*s3.Options)) (*s3.CreateMultipartUploadOutput, error)
+	UploadPart(context.Context, *s3.UploadPartInput, ...func(*s3.Options)) (*s3.UploadPartOutput, error)
+	CompleteMultipartUpload(context.Context, *s3.CompleteMultipartUploadInput, ...func(*s3.Options)) (*s3.CompleteMultipartUploadOutput, error)
+	AbortMultipartUpload(context.Context, *s3.AbortMultipartUploadInput, ...func(*s3.Options)) (*s3.AbortMultipartUploadOutput, error)
+	GetBucketLocation(context.Context, *s3.GetBucketLocationInput, ...func(*s3.Options)) (*s3.GetBucketLocationOutput, error)
+	HeadBucket(context.Context, *s3.HeadBucketInput, ...func(*s3.Options)) (*s3.HeadBucketOutput, error)
+}
+
+// Config is what an Engine is made of. Its values are taken as validated.
+type Config struct {
+	Client      Client
+	Bucket      string       // a name, an alias or an access point's ARN
+	Endpoint    bool         // not AWS: a server that rejects checksum headers gets none from then on
+	Owner       string       // the account that must own the bucket; "": any
+	Memory      int64        // bytes, for all streams together
+	PartSize    int64        // > 0: equal parts of this size; 0: parts grow with the object
+	Concurrency int          // > 0: upper bound of the requests in flight; 0: found by trying
+	NoOverwrite bool         // an object that exists is never replaced
+	SignPayload *bool        // nil: signed over http, unsigned over https
+	DryRun      bool         // nothing is sent; sizes and checksums are still counted
+	Refresh     func()       // drops cached credentials after the server called them expired; may be nil
+	Logger      *slog.Logger // required
+}
+
+// Engine sends objects to one bucket. It is safe for concurrent use, and owns
+// no goroutine while no stream is open.
+type Engine struct {
+	cfg    Config
+	limits limits
+	pace   pace
+	pool   *pool
+	slots  *limiter
+
+	region    atomic.Pointer[string] // where the bucket is, once an answer has corrected the client's region
+	plain     atomic.Bool            // the server rejects checksum headers
+	signing   func(*s3.Options)      // how PutObject and UploadPart sign their bodies; may be nil
+	refreshMu sync.Mutex
+	refreshes int64 // how often Refresh was called
+	counters  counters
+}
+
+// New makes an Engine. It does no I/O.
+func New(cfg Config) *Engine { return newEngine(cfg, s3Limits, defaultPace) }
+
+func newEngine(cfg Config, l limits, p pace) *Engine {
+	return &Engine{
+		cfg:     cfg,
+		limits:  l,
+		pace:    p,
+		pool:    newPool(cfg.Memory, l.page, l.basePart),
+		slots:   newLimiter(cfg.Concurrency),
+		signing: payloadSigning(cfg.SignPayload),
+	}
+}
+
+// Admission is the right of one table to hold open streams: each has enough
+// memory set aside to make progress whatever all others do.
+type Admission struct {
+	engine  *Engine
+	account *account
+
+	mu       sync.Mutex
+	streams  int // how many may be open at once
+	open     int
+	waiting  []*Pending // finished objects of this table that hold their body in memory
+	released bool
+}
+
+// Admit waits, in the order of the calls, until the budget has room for one
+// more open stream and for extra bytes of state that the caller keeps beside it.
+func (e *Engine) Admit(ctx context.Context, extra int64) (*Admission, error) {
+	return e.AdmitStreams(ctx, 1, extra)
+}
+
+// AdmitStreams is Admit for a table that keeps several streams open at once.
+func (e *Engine) AdmitStreams(ctx context.Context, streams int, extra int64) (*Admission, error) {
+	reserve := int64(streams) * e.reserve()
+	if reserve+extra > e.cfg.Memory {
+		return nil, fmt.Errorf("%d open objects and their codecs need %s, but the memory budget is %s",
+			streams, byteCount(reserve+extra), byteCount(e.cfg.Memory))
+	}
+	account, err := e.pool.admit(ctx, reserve, extra)
+	if err != nil {
+		return nil, err
+	}
+	return &Admission{engine: e, account: account, streams: streams}, nil
+}
+
+// reserve is what one open stream needs to be able to send its next part.
+func (e *Engine) reserve() int64 {
+	if e.cfg.PartSize > 0 {
+		return roundUp(e.cfg.PartSize, e.limits.page)
+	}
+	return roundUp(e.limits.minPart, e.limits.page) + e.limits.page
+}
+
+// Release gives the reservation back. Bodies that wait for their commit keep
+// what they hold. Releasing twice is allowed.
+func (a *Admission) Release() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.released {
+		return
+	}
+	a.released = true
+	a.engine.pool.release(a.account)
+}
+
+// enter takes a place for one more open stream. What the table has finished
+// before evidently waits for the table's end, so it may be sent under pressure.
+func (a *Admission) enter() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	switch {
+	case a.released:
+		return fmt.Errorf("stream opened on a released admission")
+	case a.open == a.streams:
+		return fmt.Errorf("more than %d streams open on one admission", a.streams)
+	}
+	a.open++
+	for _, p := range a.waiting {
+		p.Hold()
+	}
+	a.waiting = nil
+	return nil
+}
+
+func (a *Admission) leave(p *Pending) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.open--
+	if p != nil && p.Held() > 0 {
+		a.waiting = append(a.waiting, p)
+	}
+}
+
+// Stats is a snapshot of an Engine at work.
+type Stats struct {
+	Charged  int64 // bytes of the budget that are reserved or in use
+	Peak     int64 // the most Charged has ever been
+	Pages    int64 // bytes in pages that hold data
+	Idle     int64 // bytes in pages kept for reuse
+	InFlight int   // requests
+	Limit    int   // requests that may be in flight now
+	Requests int64
+	Retries  int64
+	Throttle int64 // answers that asked to slow down
+	Plain    bool  // the server rejected checksum headers; they are no longer sent
+}
+
+type counters struct{ requests, retries, throttles atomic.Int64 }
+
+// Stats returns what the engine uses now and has used so far.
+func (e *Engine) Stats() Stats {
+	s := Stats{
+		Requests: e.counters.requests.Load(),
+		Retries:  e.counters.retries.Load(),
+		Throttle: e.counters.throttles.Load(),
+		Plain:    e.plain.Load(),
+	}
+	e.pool.stats(&s)
+	s.InFlight, s.Limit = e.slots.stats()
+	return s
+}
+
+// checksums says whether requests carry CRC-64/NVME headers.
+func (e *Engine) checksums() bool { return !e.plain.Load() }
+
+// options are the client options of one attempt. The engine retries itself and
+// sends checksums itself, whatever the client's own settings are.
+func (e *Engine) options(withBody bool, region string) []func(*s3.Options) {
+	opts := []func(*s3.Options){func(o *s3.Options) {
+		o.Retryer = aws.NopRetryer{}
+		o.RequestChecksumCalculation = aws.RequestChecksumCalculationWhenRequired
+		o.ResponseChecksumValidation = aws.ResponseChecksumValidationWhenRequired
+		if region != "" {
+			o.Region = region
+		}
+	}}
+	if withBody && e.signing != nil {
+		opts = append(opts, e.signing)
+	}
+	return opts
+}
+
+func payloadSigning(signed *bool) func(*s3.Options) {
+	if signed == nil {
+		return nil
+	}
+	mutate := v4.SwapComputePayloadSHA256ForUnsignedPayloadMiddleware
+	if *signed {
+		mutate = func(stack *middleware.Stack) error {
+			hash := &v4.ComputePayloadSHA256{}
+			_, err := stack.Finalize.Swap(hash.ID(), hash)
+			return err
+		}
+	}
+	return func(o *s3.Options) { o.APIOptions = append(o.APIOptions, mutate) }
+}
+
+func (e *Engine) regionNow() string {
+	if r := e.region.Load(); r != nil {
+		return *r
+	}
+	return ""
+}
+
+// relocate makes all further requests go to the region an answer has named,
+// and says whether that is a change for a request that was sent to used.
+func (e *Engine) relocate(used, named string) bool {
+	if named == "" || named == used {
+		return false
+	}
+	now := e.region.Load()
+	if now == nil && e.region.CompareAndSwap(nil, &named) {
+		e.cfg.Logger.Warn("bucket is in another region", "bucket", e.cfg.Bucket, "region", named)
+		return true
+	}
+	return e.regionNow() != used
+}
+
+// refresh drops the credentials that a request saw refused as expired, once
+// for all requests that were signed with them.
+func (e *Engine) refresh(seen int64) {
+	e.refreshMu.Lock()
+	defer e.refreshMu.Unlock()
+	if e.refreshes != seen {
+		return
+	}
+	e.refreshes++
+	if e.cfg.Refresh != nil {
+		e.cfg.Refresh()
+	}
+}
+
+func (e *Engine) refreshed() int64 {
+	e.refreshMu.Lock()
+	defer e.refreshMu.Unlock()
+	return e.refreshes
+}
+
+// downgrade stops sending checksum headers, and says whether that is news to a
+// request that was sent with them.
+func (e *Engine) downgrade(sentChecksums bool, why error) bool {
+	if !e.cfg.Endpoint || !sentChecksums {
+		return false
+	}
+	if e.plain.CompareAndSwap(false, true) {
+		e.cfg.Logger.Warn("server rejects CRC-64/NVME checksums; going on without", "bucket", e.cfg.Bucket, "error", why)
+	}
+	return true
+}
+
+// resource is the ARN of an object, for messages.
+func (e *Engine) resource(key string) string {
+	if strings.HasPrefix(e.cfg.Bucket, "arn:") {
+		return e.cfg.Bucket + "/object/" + key
+	}
+	partition := "aws"
+	switch region := e.regionNow(); {
+	case strings.HasPrefix(region, "cn-"):
+		partition = "aws-cn"
+	case strings.HasPrefix(region, "us-gov-"):
+		partition = "aws-us-gov"
+	}
+	return "arn:" + partition + ":s3:::" + e.cfg.Bucket + "/" + key
+}
+
+// object names an object for messages.
+func (e *Engine) object(key string) string { return "s3://" + e.cfg.Bucket + "/" + key }
+
+// pace is how patient the engine is; tests are less so.
+type pace struct {
+	base, cap   time.Duration // of the back-off
+	attempts    int           // of one request
+	stall       time.Duration // how long a request may go without progress
+	commitGrace time.Duration // how long a commit that has begun may take
+	abortGrace  time.Duration
+}
+
+var defaultPace = pace{
+	base:        100 * time.Millisecond,
+	cap:         5 * time.Second,
+	attempts:    10,
+	stall:       time.Minute,
+	commitGrace: 2 * time.Minute,
+	abortGrace:  30 * time.Second,
+}
+
+func roundUp(n, unit int64) int64 { return (n + unit - 1) / unit * unit }
+
+func byteCount(n int64) string {
+	switch {
+	case n >= 1<<40:
+		return fmt.Sprintf("%.1f TiB", float64(n)/(1<<40))
+	case n >= 1<<30:
+		return fmt.Sprintf("%.1f GiB", float64(n)/(1<<30))
+	case n >= 1<<20:
+		return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20))
+	}
+	return fmt.Sprintf("%d bytes", n)
+}

@@ -1,0 +1,365 @@
+package upload
+
+import (
+	"context"
+	"slices"
+	"sync"
+)
+
+// idlePages is how many pages an engine at rest keeps for the next stream.
+const idlePages = 4
+
+// pool owns all memory that bodies are buffered in: pages of one size, under
+// one budget.
+//
+// Every admitted table has a reserve, enough to fill and send one part. It may
+// take pages beyond that only from what nobody has reserved. So a table never
+// waits for another one's progress: either it has pages of its own in flight,
+// or enough to send, or room in its reserve.
+type pool struct {
+	page       int64
+	budget     int64
+	reservable int64 // how much of the budget may be reserved; the rest is always lent
+
+	mu         sync.Mutex
+	charged    int64 // sum of all accounts' charges
+	peak       int64
+	reserved   int64 // sum of what admissions have reserved
+	admissions int
+	pages      int64 // pages lent out
+	free       [][]byte
+	admitting  []*waiter // first come, first served
+	taking     []*waiter // at most one per stream
+	held       []*Pending
+	growing    chan struct{} // the right to wait for memory while holding more than one's reserve
+}
+
+// account is one table's share of the pool. Its fields belong to the pool's lock.
+type account struct {
+	reserve int64
+	extra   int64 // state outside the pool, counted
+	held    int64 // bytes in pages and in kept bodies
+	flight  int   // parts being sent
+}
+
+func (a *account) charge() int64 { return a.extra + max(a.reserve, a.held) }
+
+// waiter is a table that waits for its admission, or a stream that waits for a page.
+type waiter struct {
+	account        *account
+	reserve, extra int64 // of an admission
+	keen           bool  // may send waiting bodies to get memory, though parts of its own are in flight
+	page           []byte
+	ready          chan struct{}
+	poke           chan struct{} // there may be a waiting body to send
+}
+
+func newPool(budget, page, basePart int64) *pool {
+	return &pool{
+		page:       page,
+		budget:     budget,
+		reservable: budget - max(budget/4, min(basePart, budget/2)),
+		growing:    make(chan struct{}, 1),
+	}
+}
+
+// lendable is the most one stream can be sure to get in the end, if it is the
+// only one that waits while it holds more than its reserve.
+func (p *pool) lendable(reserve int64) int64 { return p.budget - p.reservable + reserve }
+
+// admit waits for a reserve.
+func (p *pool) admit(ctx context.Context, reserve, extra int64) (*account, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, cause(ctx)
+	}
+	w := newWaiter(&account{})
+	w.reserve, w.extra, w.keen = reserve, extra, true
+	p.mu.Lock()
+	p.admitting = append(p.admitting, w)
+	p.grant()
+	p.mu.Unlock()
+	if err := p.await(ctx, w); err != nil {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if i := slices.Index(p.admitting, w); i >= 0 {
+			p.admitting = slices.Delete(p.admitting, i, i+1)
+			p.grant()
+		} else {
+			p.releaseLocked(w.account)
+		}
+		return nil, err
+	}
+	return w.account, nil
+}
+
+func newWaiter(a *account) *waiter {
+	return &waiter{account: a, ready: make(chan struct{}), poke: make(chan struct{}, 1)}
+}
+
+func (p *pool) release(a *account) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.releaseLocked(a)
+}
+
+func (p *pool) releaseLocked(a *account) {
+	p.admissions--
+	p.reserved -= a.reserve + a.extra
+	p.change(a, func() { a.reserve, a.extra = 0, 0 })
+	p.grant()
+}
+
+// take gives a page at once or not at all.
+func (p *pool) take(a *account) ([]byte, bool) {
+	p.mu.Lock()
+	if !p.mayTake(a, len(p.taking) == 0) {
+		p.mu.Unlock()
+		return nil, false
+	}
+	page := p.lend(a)
+	p.mu.Unlock()
+	return p.filled(page), true
+}
+
+// wait gives a page as soon as there is one.
+func (p *pool) wait(ctx context.Context, a *account, keen bool) ([]byte, error) {
+	w := newWaiter(a)
+	w.keen = keen
+	p.mu.Lock()
+	p.taking = append(p.taking, w)
+	p.grant()
+	p.mu.Unlock()
+	if err := p.await(ctx, w); err != nil {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if i := slices.Index(p.taking, w); i >= 0 {
+			p.taking = slices.Delete(p.taking, i, i+1)
+			p.grant()
+		} else {
+			p.giveLocked(a, [][]byte{p.filled(w.page)})
+		}
+		return nil, err
+	}
+	return p.filled(w.page), nil
+}
+
+// await waits for the grant. A waiter makes room itself when finished objects
+// sit in memory, waiting for their commit: it sends one, then looks again.
+func (p *pool) await(ctx context.Context, w *waiter) error {
+	for {
+		select {
+		case <-w.ready:
+			return nil
+		default:
+		}
+		if b := p.nextHeld(w); b != nil {
+			b.relieve(ctx)
+			continue
+		}
+		select {
+		case <-w.ready:
+			return nil
+		case <-w.poke:
+		case <-ctx.Done():
+			return cause(ctx)
+		}
+	}
+}
+
+// give takes pages back.
+func (p *pool) give(a *account, pages ...[]byte) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.giveLocked(a, pages)
+}
+
+// depart notes that a part of a is being sent; arrive, that it no longer is,
+// and takes its pages back.
+func (p *pool) depart(a *account) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	a.flight++
+}
+
+func (p *pool) arrive(a *account, pages [][]byte) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	a.flight--
+	p.giveLocked(a, pages)
+}
+
+func (p *pool) giveLocked(a *account, pages [][]byte) {
+	p.pages -= int64(len(pages))
+	p.free = append(p.free, pages...)
+	p.change(a, func() { a.held -= int64(len(pages)) * p.page })
+	p.grant()
+	for _, w := range p.taking {
+		if w.account == a {
+			w.nudge()
+		}
+	}
+}
+
+// compact replaces a page of a by a body of n bytes that has its own memory.
+func (p *pool) compact(a *account, page []byte, n int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.pages--
+	p.free = append(p.free, page)
+	p.change(a, func() { a.held += n - p.page })
+	p.grant()
+}
+
+// drop forgets a compacted body.
+func (p *pool) drop(a *account, n int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.change(a, func() { a.held -= n })
+	p.grant()
+}
+
+// hold offers a finished object to whoever needs its memory.
+func (p *pool) hold(b *Pending) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !slices.Contains(p.held, b) {
+		p.held = append(p.held, b)
+	}
+	const enough = 8 // bodies sent at once to make room
+	for _, w := range p.taking[:min(enough, len(p.taking))] {
+		w.nudge()
+	}
+	for _, w := range p.admitting[:min(enough, len(p.admitting))] {
+		w.nudge()
+	}
+}
+
+func (p *pool) unhold(b *Pending) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if i := slices.Index(p.held, b); i >= 0 {
+		p.held = slices.Delete(p.held, i, i+1)
+	}
+}
+
+// nextHeld picks a body whose memory w may have: its own table's first. A
+// stream with parts in flight has memory coming and need not cost two requests.
+func (p *pool) nextHeld(w *waiter) *Pending {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.held) == 0 || !w.keen && w.account.flight > 0 {
+		return nil
+	}
+	i := max(0, slices.IndexFunc(p.held, func(b *Pending) bool { return b.account == w.account }))
+	b := p.held[i]
+	p.held = slices.Delete(p.held, i, i+1)
+	return b
+}
+
+// grant serves whoever can be served. Admissions come before pages beyond a
+// reserve: tables in flight go on anyway.
+func (p *pool) grant() {
+	for len(p.admitting) > 0 && p.mayAdmit(p.admitting[0]) {
+		w := p.admitting[0]
+		p.admitting = slices.Delete(p.admitting, 0, 1)
+		p.admissions++
+		p.reserved += w.reserve + w.extra
+		p.change(w.account, func() { w.account.reserve, w.account.extra = w.reserve, w.extra })
+		close(w.ready)
+	}
+	first := true
+	p.taking = slices.DeleteFunc(p.taking, func(w *waiter) bool {
+		if !p.mayTake(w.account, first) {
+			first = false
+			return false
+		}
+		w.page = p.lend(w.account)
+		close(w.ready)
+		return true
+	})
+}
+
+// mayReserve leaves the lent part of the budget alone, unless the table is alone.
+func (p *pool) mayReserve(w *waiter) bool {
+	return p.admissions == 0 || p.reserved+w.reserve+w.extra <= p.reservable
+}
+
+func (p *pool) mayAdmit(w *waiter) bool {
+	return p.mayReserve(w) && p.charged+w.reserve+w.extra <= p.budget
+}
+
+func (p *pool) mayTake(a *account, first bool) bool {
+	if a.held+p.page <= a.reserve {
+		return true
+	}
+	if !first || len(p.admitting) > 0 && p.mayReserve(p.admitting[0]) {
+		return false
+	}
+	return p.charged+p.page <= p.budget
+}
+
+// lend charges a page to a and returns a used one, or nil: making a new one is
+// left to the caller, outside the lock.
+func (p *pool) lend(a *account) []byte {
+	var page []byte
+	if n := len(p.free); n > 0 {
+		page, p.free[n-1] = p.free[n-1], nil
+		p.free = p.free[:n-1]
+	}
+	p.pages++
+	p.change(a, func() { a.held += p.page })
+	return page
+}
+
+func (p *pool) filled(page []byte) []byte {
+	if page == nil {
+		return make([]byte, p.page)
+	}
+	return page
+}
+
+// change keeps the sum of charges right, and lets go of free pages that there
+// is no room for: what is free counts for nobody, yet it is memory.
+func (p *pool) change(a *account, f func()) {
+	p.charged -= a.charge()
+	f()
+	p.charged += a.charge()
+	p.peak = max(p.peak, p.charged)
+	keep := max(0, (p.budget-p.charged)/p.page)
+	if p.charged == 0 {
+		keep = min(keep, idlePages)
+	}
+	if extra := len(p.free) - int(keep); extra > 0 {
+		p.free = slices.Delete(p.free, 0, extra)
+		if p.charged == 0 {
+			p.free = slices.Clip(p.free)
+		}
+	}
+}
+
+func (p *pool) stats(s *Stats) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s.Charged, s.Peak = p.charged, p.peak
+	s.Pages, s.Idle = p.pages*p.page, int64(len(p.free))*p.page
+}
+
+// grow takes the right to wait while holding more than one's reserve. Only one
+// stream has it at a time, so that two never wait for each other.
+func (p *pool) grow(ctx context.Context) error {
+	select {
+	case p.growing <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return cause(ctx)
+	}
+}
+
+func (p *pool) grown() { <-p.growing }
+
+func (w *waiter) nudge() {
+	select {
+	case w.poke <- struct{}{}:
+	default:
+	}
+}

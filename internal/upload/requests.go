@@ -1,0 +1,122 @@
+package upload
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+)
+
+const (
+	opPut      = "PutObject"
+	opCreate   = "CreateMultipartUpload"
+	opPart     = "UploadPart"
+	opComplete = "CompleteMultipartUpload"
+	opAbort    = "AbortMultipartUpload"
+)
+
+// create opens an upload. lost says that a further one may be open whose ID was
+// in an answer that never came.
+func (e *Engine) create(ctx context.Context, s *settings) (id string, lost bool, err error) {
+	lost, err = e.do(ctx, &request{name: opCreate, key: *s.Key, send: func(ctx context.Context, a attempt) error {
+		out, err := e.cfg.Client.CreateMultipartUpload(ctx, s.createInput(a.checksums), a.opts...)
+		if err == nil && aws.ToString(out.UploadId) == "" {
+			return errNoID
+		}
+		if err == nil {
+			id = *out.UploadId
+		}
+		return err
+	}})
+	return id, lost, err
+}
+
+// sendPart uploads p. begun, which may be nil, is called when the first try starts.
+func (e *Engine) sendPart(ctx context.Context, s *settings, id string, p *part, begun func()) (types.CompletedPart, error) {
+	crc := encodeCRC(p.crc)
+	done := types.CompletedPart{PartNumber: aws.Int32(p.number), ChecksumCRC64NVME: &crc}
+	_, err := e.do(ctx, &request{name: opPart, key: *s.Key, body: p, begun: begun, send: func(ctx context.Context, a attempt) error {
+		out, err := e.cfg.Client.UploadPart(ctx, s.partInput(id, p, a), a.opts...)
+		if err != nil {
+			return err
+		}
+		done.ETag = out.ETag
+		return checkAnswer(out.ETag, out.ChecksumCRC64NVME, "", crc)
+	}})
+	return done, err
+}
+
+// checkAnswer accepts a success only if it has an ETag, and our checksum if it has one.
+func checkAnswer(etag, checksum *string, kind types.ChecksumType, want string) error {
+	if aws.ToString(etag) == "" {
+		return errNoETag
+	}
+	got := aws.ToString(checksum)
+	if got == "" || kind == types.ChecksumTypeComposite || strings.Contains(got, "-") {
+		return nil
+	}
+	if got != want {
+		return fmt.Errorf("%w: CRC-64/NVME %s, ours is %s", errChecksum, got, want)
+	}
+	return nil
+}
+
+// abortUpload removes an upload and its parts, under a context of its own: most
+// aborts happen because the caller's has ended.
+func (e *Engine) abortUpload(ctx context.Context, s *settings, id string) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), e.pace.abortGrace)
+	defer cancel()
+	_, err := e.do(ctx, &request{name: opAbort, key: *s.Key, attempts: 3, send: func(ctx context.Context, a attempt) error {
+		_, err := e.cfg.Client.AbortMultipartUpload(ctx, s.abortInput(id), a.opts...)
+		if code, _ := codeOf(err); code == "NoSuchUpload" {
+			return nil
+		}
+		return err
+	}})
+	return err
+}
+
+// explain puts the error of a request into words. The reason why its context
+// has ended says more than that it has.
+func (e *Engine) explain(ctx context.Context, r *request, err error) error {
+	if ctx.Err() != nil {
+		why := cause(ctx)
+		switch {
+		case !errors.Is(why, ctx.Err()):
+			return why
+		case errors.Is(err, ctx.Err()):
+			return fmt.Errorf("%s of %s: %w", r.name, e.object(r.key), why)
+		}
+		return fmt.Errorf("%s of %s: %w; before that, %s", r.name, e.object(r.key), why, answerText(err))
+	}
+	if known := explained(err); known != nil {
+		return known
+	}
+	kind := kindOf(err)
+	action := "s3:PutObject"
+	if r.name == opAbort {
+		action = "s3:AbortMultipartUpload"
+	}
+	switch {
+	case kind == ErrExists && !e.cfg.NoOverwrite:
+		kind = nil
+	case kind == ErrExists:
+		return &failure{text: explanation(kind, action, e.object(r.key), err), kind: kind, cause: err}
+	case kind == ErrAccessDenied:
+		return Explain(action, e.resource(folder(r.key)+"*"), err)
+	case kind != nil, serviceOf(err) == "STS":
+		return Explain(action, e.resource(r.key), err)
+	}
+	text := fmt.Sprintf("%s of %s: %s", r.name, e.object(r.key), answerText(err))
+	if status := statusOf(err); status/100 == 3 || status == http.StatusBadRequest && RegionOf(err) != "" {
+		text += "; check the region and the endpoint"
+	}
+	return &failure{text: text, kind: kind, cause: err}
+}
+
+// folder is a key up to its last slash: permissions are given by prefix.
+func folder(key string) string { return key[:strings.LastIndexByte(key, '/')+1] }

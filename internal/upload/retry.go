@@ -1,0 +1,363 @@
+package upload
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
+)
+
+// request is one request to S3, sent until it has a final answer.
+type request struct {
+	name     string // of the operation
+	key      string
+	body     *part // may be nil
+	attempts int   // 0: as many as usual
+	commits  bool  // makes the object visible: once it may have, only an answer ends it
+	begun    func()
+	send     func(context.Context, attempt) error
+}
+
+// attempt is what one try is sent with.
+type attempt struct {
+	body      *body
+	checksums bool
+	opts      []func(*s3.Options)
+}
+
+// do sends r until it has a final answer. lost says that one of the tries has
+// no answer we know: it may have been carried out.
+func (e *Engine) do(ctx context.Context, r *request) (lost bool, err error) {
+	if err := e.slots.acquire(ctx); err != nil {
+		return false, err
+	}
+	if r.begun != nil {
+		r.begun()
+	}
+	return e.doInSlot(ctx, r)
+}
+
+// doInSlot is do for a request that already has its place among those in flight.
+func (e *Engine) doInSlot(ctx context.Context, r *request) (lost bool, err error) {
+	var tried tries
+	for {
+		used := settingsOf(e)
+		err := e.try(ctx, r, used)
+		v := classify(r, err)
+		lost = lost || v.lost
+		e.slots.release(v.result())
+		if err == nil {
+			return lost, nil
+		}
+		if v.class == throttle {
+			e.counters.throttles.Add(1)
+		}
+		again, pause := e.again(ctx, r, &tried, used, v, err, lost)
+		if !again {
+			return lost, e.explain(ctx, r, err)
+		}
+		e.counters.retries.Add(1)
+		if sleep(ctx, pause) != nil || e.slots.acquire(ctx) != nil {
+			return lost, e.explain(ctx, r, err)
+		}
+	}
+}
+
+// used is what the engine had learned when an attempt was sent.
+type used struct {
+	checksums bool
+	region    string
+	refreshes int64
+}
+
+func settingsOf(e *Engine) used {
+	return used{checksums: e.checksums(), region: e.regionNow(), refreshes: e.refreshed()}
+}
+
+// try sends r once. A try without progress is given up: the next one gets a
+// connection of its own.
+func (e *Engine) try(ctx context.Context, r *request, u used) error {
+	e.counters.requests.Add(1)
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	watch := time.AfterFunc(e.pace.stall, func() { cancel(errStalled) })
+	defer watch.Stop()
+	a := attempt{checksums: u.checksums, opts: e.options(r.body != nil, u.region)}
+	if r.body != nil {
+		a.body = &body{part: r.body, progress: func() { watch.Reset(e.pace.stall) }}
+	}
+	err := r.send(ctx, a)
+	if err != nil && context.Cause(ctx) == errStalled {
+		return errStalled
+	}
+	return err
+}
+
+// tries counts what a request has been through.
+type tries struct{ failed, expired, adjusted int }
+
+// again decides whether another try makes sense, and after which pause.
+func (e *Engine) again(ctx context.Context, r *request, t *tries, u used, v verdict, err error, lost bool) (bool, time.Duration) {
+	if ctx.Err() != nil {
+		return false, 0
+	}
+	const most = 2 // corrections of a kind; more would be a circle
+	switch v.class {
+	case fatal:
+		return false, 0
+	case misplaced:
+		t.adjusted++
+		return t.adjusted <= most && e.relocate(u.region, v.region), 0
+	case unchecked:
+		t.adjusted++
+		return t.adjusted <= most && e.downgrade(u.checksums, err), 0
+	case expired:
+		t.expired++
+		if t.expired > most {
+			return false, 0
+		}
+		e.refresh(u.refreshes)
+		return true, 0
+	case damaged:
+		if r.body != nil && !r.body.intact() {
+			e.cfg.Logger.Error("a buffered part has changed in memory", "object", e.object(r.key))
+			return false, 0
+		}
+	}
+	t.failed++
+	attempts := r.attempts
+	if attempts == 0 {
+		attempts = e.pace.attempts
+	}
+	if t.failed >= attempts && !(r.commits && lost) {
+		return false, 0
+	}
+	pause := e.pace.backoff(t.failed, v.after)
+	e.cfg.Logger.Debug("retrying", "request", r.name, "object", e.object(r.key), "tries", t.failed, "pause", pause, "error", err)
+	return true, pause
+}
+
+// backoff is a pause of full jitter. The server's own wish is a minimum.
+func (p pace) backoff(failed int, wish time.Duration) time.Duration {
+	top := p.cap
+	if shift := failed - 1; shift < 16 {
+		top = min(p.cap, p.base<<shift)
+	}
+	return min(wish, 6*p.cap) + rand.N(top)
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return ctx.Err()
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+type class int
+
+const (
+	fatal     class = iota // final
+	transient              // worth another try
+	throttle               // the same, and everybody slows down
+	damaged                // bytes arrived differently
+	expired                // needs new credentials
+	misplaced              // needs another region
+	unchecked              // needs to do without checksum headers
+)
+
+// verdict is what an answer, or the lack of one, means for a request.
+type verdict struct {
+	class  class
+	ok     bool
+	lost   bool // the request may have been carried out
+	after  time.Duration
+	region string
+}
+
+func (v verdict) result() result {
+	switch {
+	case v.ok:
+		return succeeded
+	case v.class == throttle:
+		return throttled
+	}
+	return answered
+}
+
+func classify(r *request, err error) verdict {
+	switch {
+	case err == nil:
+		return verdict{ok: true}
+	case errors.Is(err, errStalled), errors.Is(err, errNoETag), errors.Is(err, errNoID):
+		return verdict{class: transient, lost: true}
+	case errors.Is(err, errChecksum):
+		return verdict{class: damaged, lost: true}
+	case beforeSending(err):
+		return verdict{class: unsent(err)}
+	}
+	code, message := codeOf(err)
+	status := statusOf(err)
+	if status == 0 && code == "" {
+		return verdict{class: network(err), lost: true}
+	}
+	v := verdict{class: refusal(r, status, code), after: retryAfter(err)}
+	if region := RegionOf(err); region != "" && isMisplaced(status, code) {
+		return verdict{class: misplaced, region: region}
+	}
+	if namesChecksum(r, status, code, message) {
+		return verdict{class: unchecked}
+	}
+	// A server error may come from a proxy that gave up waiting, and a success
+	// that cannot be read is one nevertheless.
+	v.lost = status >= 500 && status != http.StatusNotImplemented || status/100 == 2 || status == 0 && v.class != fatal
+	if r.name == opCreate && v.class == throttle && code != "" {
+		v.lost = false
+	}
+	return v
+}
+
+// refusal judges an answer by what it says.
+func refusal(r *request, status int, code string) class {
+	switch code {
+	case "SlowDown", "SlowDownRead", "SlowDownWrite", "ServiceUnavailable", "Throttling", "ThrottlingException",
+		"ThrottledException", "RequestThrottled", "RequestThrottledException", "TooManyRequests", "TooManyRequestsException",
+		"RequestLimitExceeded", "BandwidthLimitExceeded", "LimitExceededException", "PriorRequestNotComplete", "EC2ThrottledException":
+		return throttle
+	case "InternalError", "InternalFailure", "RequestTimeout", "RequestTimeoutException", "RequestTimeTooSkewed",
+		"OperationAborted", "RequestCanceled", "IncompleteBody":
+		return transient
+	case "BadDigest", "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch":
+		return damaged
+	case "ConditionalRequestConflict":
+		if r.name == opPut {
+			return transient
+		}
+		return fatal // a multipart upload has to be sent again from its start
+	}
+	switch {
+	case isExpired(code):
+		return expired
+	case status == http.StatusTooManyRequests, status == http.StatusServiceUnavailable:
+		return throttle
+	case status == http.StatusRequestTimeout, status/100 == 2:
+		return transient
+	case status == http.StatusNotImplemented, status == http.StatusHTTPVersionNotSupported:
+		return fatal
+	case status >= 500:
+		return transient
+	}
+	return fatal
+}
+
+func isMisplaced(status int, code string) bool {
+	switch code {
+	case "AuthorizationHeaderMalformed", "PermanentRedirect", "TemporaryRedirect", "IllegalLocationConstraintException":
+		return true
+	}
+	return status == http.StatusMovedPermanently || status == http.StatusTemporaryRedirect || status == http.StatusPermanentRedirect ||
+		status == http.StatusBadRequest && code == ""
+}
+
+// namesChecksum recognises a server that stumbles over our checksum headers.
+func namesChecksum(r *request, status int, code, message string) bool {
+	names := strings.Contains(strings.ToLower(message), "checksum")
+	switch {
+	case code == "NotImplemented", status == http.StatusNotImplemented:
+		// The generic message names no header; a message that names another one is about that.
+		return names || !strings.Contains(strings.ToLower(message), "x-amz-")
+	case code == "MalformedXML":
+		return r.name == opComplete
+	case code == "BadDigest", code == "XAmzContentChecksumMismatch":
+		return false
+	}
+	return names && status == http.StatusBadRequest
+}
+
+// beforeSending says that the request never left: its credentials could not be
+// had, or no connection could be made.
+func beforeSending(err error) bool {
+	var dial *net.OpError
+	if errors.As(err, &dial) && (dial.Op == "dial" || dial.Op == "proxyconnect") {
+		return true
+	}
+	var dns *net.DNSError
+	if errors.As(err, &dns) || isCertificate(err) {
+		return true
+	}
+	if service := serviceOf(err); service != "" && service != s3.ServiceID {
+		return true // the request to S3 was not signed yet
+	}
+	var op *smithy.OperationError
+	if !errors.As(err, &op) {
+		return false
+	}
+	var sent *smithyhttp.RequestSendError
+	var canceled *smithy.CanceledError
+	var answered *smithyhttp.ResponseError
+	var read *smithy.DeserializationError
+	return !errors.As(err, &sent) && !errors.As(err, &canceled) && !errors.As(err, &answered) && !errors.As(err, &read)
+}
+
+// unsent judges a request that never left.
+func unsent(err error) class {
+	code, _ := codeOf(err)
+	var dns *net.DNSError
+	switch {
+	case errors.As(err, &dns) && dns.IsNotFound, isCertificate(err):
+		return fatal
+	case code != "" && statusOf(err) != 0: // STS has answered
+		return refusal(&request{}, statusOf(err), code)
+	case isNetwork(err):
+		return transient
+	}
+	return fatal
+}
+
+// network judges a request that was sent and got no answer.
+func network(err error) class {
+	if isCertificate(err) || strings.Contains(err.Error(), "server gave HTTP response to HTTPS client") ||
+		strings.Contains(err.Error(), "unsupported protocol scheme") {
+		return fatal
+	}
+	return transient
+}
+
+func isNetwork(err error) bool {
+	var timeout net.Error
+	var sent *smithyhttp.RequestSendError
+	return errors.As(err, &timeout) || errors.As(err, &sent)
+}
+
+func isCertificate(err error) bool {
+	var verification *tls.CertificateVerificationError
+	var authority x509.UnknownAuthorityError
+	return errors.As(err, &verification) || errors.As(err, &authority)
+}
+
+func retryAfter(err error) time.Duration {
+	wish := headerOf(err).Get("Retry-After")
+	if seconds, err := strconv.Atoi(wish); err == nil && seconds > 0 {
+		return time.Duration(min(seconds, 3600)) * time.Second
+	}
+	if at, err := http.ParseTime(wish); err == nil {
+		return max(0, time.Until(at))
+	}
+	return 0
+}

@@ -1,0 +1,92 @@
+package upload
+
+import "fmt"
+
+// limits are what S3 and the engine allow; tests use smaller ones.
+type limits struct {
+	page     int64 // bytes of a page
+	minPart  int64 // the least a part that is not the last may have
+	basePart int64 // the size parts start with, and the largest body of a single put
+	maxPart  int64 // the most S3 takes in one part
+	round    int64 // part sizes are multiples of this
+	maxParts int   // of one upload
+	growth   int64 // the share of what is sent that the next part has
+}
+
+var s3Limits = limits{
+	page:     256 << 10,
+	minPart:  5 << 20,
+	basePart: 8 << 20,
+	maxPart:  5 << 30,
+	round:    1 << 20,
+	maxParts: 10_000,
+	growth:   1400,
+}
+
+// schedule decides how large each part of one object is.
+type schedule struct {
+	limits
+	equal int64 // > 0: all parts have this size
+	known int64 // > 0: the object's size
+	most  int64 // the largest part that memory allows
+	parts int   // parts begun so far
+	sent  int64 // bytes in them
+	// nominal is what would have been sent had no part been cut short by want
+	// of memory. Growing with it makes up for parts that were.
+	nominal int64
+}
+
+func newSchedule(l limits, equal, known, memory int64) (*schedule, error) {
+	s := &schedule{limits: l, equal: equal, known: known, most: min(l.maxPart, memory/2)}
+	if equal > 0 {
+		s.most = equal
+	}
+	if reach := s.most * int64(l.maxParts); known > reach {
+		return nil, s.tooLarge(fmt.Sprintf("an object of %s", byteCount(known)), reach)
+	}
+	return s, nil
+}
+
+// size is the size of the part that follows.
+func (s *schedule) size() int64 {
+	switch {
+	case s.equal > 0:
+		return s.equal
+	case s.known > 0:
+		left := int64(s.maxParts - s.parts)
+		return s.clamp((max(0, s.known-s.sent) + left - 1) / max(1, left))
+	}
+	return s.clamp(s.nominal / s.growth)
+}
+
+func (s *schedule) clamp(n int64) int64 {
+	return max(1, min(roundUp(max(s.basePart, n), s.round), s.most))
+}
+
+// full says that no further part may follow.
+func (s *schedule) full() bool { return s.parts >= s.maxParts }
+
+// sparing says that so many part numbers are used up that a part should not be
+// sent short only because memory is scarce at the moment.
+func (s *schedule) sparing() bool { return s.equal > 0 || s.parts >= s.maxParts/2 }
+
+// begin counts a part of n bytes.
+func (s *schedule) begin(n int64) {
+	s.nominal += max(n, s.size())
+	s.sent += n
+	s.parts++
+}
+
+// overflow is the error for an object that goes on after the last part.
+func (s *schedule) overflow() error {
+	return s.tooLarge("this object, of unknown size at the start,", s.sent)
+}
+
+func (s *schedule) tooLarge(what string, reach int64) error {
+	remedy := "give the engine more memory, or split the table"
+	if s.equal > 0 {
+		remedy = "choose a larger part size, or split the table"
+	}
+	return fmt.Errorf("%s does not fit into %d parts of at most %s (%s): %s",
+		what, s.maxParts, byteCount(s.most), byteCount(reach), remedy)
+}

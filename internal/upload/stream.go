@@ -1,0 +1,386 @@
+package upload
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+)
+
+// queuedParts is how many full parts of one stream may wait for their turn to
+// be sent. More would only hold memory.
+const queuedParts = 2
+
+// Stream takes the bytes of one object and sends them in parts. Its methods are
+// for one goroutine, but for Abort. It ends with Finish or Abort.
+type Stream struct {
+	engine    *Engine
+	admission *Admission
+	object    Object
+	settings  *settings
+	parent    context.Context
+	ctx       context.Context
+	cancel    context.CancelCauseFunc
+
+	mu       sync.Mutex // held while the stream works: Abort waits for it
+	schedule *schedule
+	part     *part // the one being filled, may be nil
+	target   int64 // its size
+	size     int64
+	crc      uint64
+	grows    bool // has the pool's right to wait beyond its reserve
+	ended    bool
+	orphan   *Orphan
+
+	sending sync.WaitGroup
+	queue   chan struct{}
+	created chan struct{} // closed when Create has ended; nil before it has begun
+	id      string        // valid after created
+	lost    bool          // an answer to Create never came
+	partsMu sync.Mutex
+	parts   []types.CompletedPart
+}
+
+// Orphan is what an upload has left in the bucket: parts that nobody sees and
+// somebody pays for. A lifecycle rule for incomplete uploads removes them.
+type Orphan struct {
+	Key, UploadID string // no ID: the answer that named it was lost
+	Err           error  // why it could not be removed
+}
+
+// Open begins an object. Cancelling ctx, which is the table's, ends everything
+// that is done for it. A wrong object shows in the first Write or in Finish.
+func (e *Engine) Open(ctx context.Context, a *Admission, o Object) *Stream {
+	s := &Stream{engine: e, admission: a, object: o, parent: ctx, queue: make(chan struct{}, queuedParts)}
+	s.ctx, s.cancel = context.WithCancelCause(ctx)
+	if err := s.prepare(); err != nil {
+		s.fail(err)
+	}
+	return s
+}
+
+func (s *Stream) prepare() (err error) {
+	if err := s.admission.enter(); err != nil {
+		s.ended = true
+		return err
+	}
+	if s.settings, err = s.engine.settings(s.object); err != nil {
+		return err
+	}
+	cfg := &s.engine.cfg
+	s.schedule, err = newSchedule(s.engine.limits, cfg.PartSize, s.object.Size, cfg.Memory)
+	return err
+}
+
+// fail ends the stream's work at once; the first failure is the one reported.
+func (s *Stream) fail(err error) { s.cancel(&fatalError{err}) }
+
+func (s *Stream) err() error {
+	if s.ctx.Err() == nil {
+		return nil
+	}
+	return cause(s.ctx)
+}
+
+// Size is the number of bytes taken so far.
+func (s *Stream) Size() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.size
+}
+
+// Write copies p into pages. It waits for memory and for the requests in
+// flight, and fails as soon as a part has failed or the context is done.
+func (s *Stream) Write(p []byte) (n int, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for len(p) > 0 {
+		room, err := s.room()
+		if err != nil {
+			return n, err
+		}
+		c := copy(room, p)
+		s.take(room[:c])
+		n += c
+		p = p[c:]
+	}
+	if s.ctx.Err() != nil {
+		return n, cause(s.ctx)
+	}
+	return n, nil
+}
+
+// room returns memory for the bytes that follow, at least one byte.
+func (s *Stream) room() ([]byte, error) {
+	if err := s.err(); err != nil {
+		return nil, err
+	}
+	if s.ended {
+		return nil, errEnded
+	}
+	if known := s.object.Size; known > 0 && s.size >= known {
+		err := fmt.Errorf("%s: the source has more than the %d bytes it said it had", s.engine.object(s.object.Key), known)
+		s.fail(err)
+		return nil, err
+	}
+	if s.part != nil && s.part.size >= s.target {
+		if err := s.send(); err != nil {
+			return nil, err
+		}
+	}
+	if s.part == nil {
+		if err := s.begin(); err != nil {
+			return nil, err
+		}
+	}
+	if len(s.part.room()) == 0 {
+		if err := s.addPage(); err != nil {
+			return nil, err
+		}
+	}
+	room := s.part.room()
+	most := min(int64(len(room)), s.target-s.part.size)
+	if known := s.object.Size; known > 0 {
+		most = min(most, known-s.size)
+	}
+	return room[:most], nil
+}
+
+// begin starts the next part, or fails at the last one's end: there is more,
+// and leaving it out would be a truncated object.
+func (s *Stream) begin() error {
+	if s.schedule.full() {
+		err := fmt.Errorf("%s: %w", s.engine.object(s.object.Key), s.schedule.overflow())
+		s.fail(err)
+		return err
+	}
+	s.part = &part{number: int32(s.schedule.parts + 1), page: s.engine.limits.page}
+	s.target = s.schedule.size()
+	return nil
+}
+
+// take counts b, which is at the start of the room, as written.
+func (s *Stream) take(b []byte) {
+	s.part.extend(b)
+	s.size += int64(len(b))
+	if s.part.size == s.target && s.schedule.parts > 0 {
+		// A first part waits: if nothing follows, it is a single put.
+		if err := s.send(); err != nil {
+			s.fail(err)
+		}
+	}
+}
+
+// addPage gives the part one more page. When memory is scarce, a part that may
+// be sent as it is goes first, and the page begins the next one.
+func (s *Stream) addPage() error {
+	pool, account := s.engine.pool, s.admission.account
+	if page, ok := pool.take(account); ok {
+		s.part.pages = append(s.part.pages, page)
+		return nil
+	}
+	if s.maySendShort() {
+		if err := s.send(); err != nil {
+			return err
+		}
+		if err := s.begin(); err != nil {
+			return err
+		}
+	}
+	if s.schedule.sparing() && s.schedule.equal == 0 && !s.grows {
+		if err := pool.grow(s.ctx); err != nil {
+			return err
+		}
+		s.grows = true
+	}
+	page, err := pool.wait(s.ctx, account, s.grows)
+	if err != nil {
+		return err
+	}
+	s.part.pages = append(s.part.pages, page)
+	return nil
+}
+
+// maySendShort says that the part may go before it has its full size.
+func (s *Stream) maySendShort() bool {
+	least := s.schedule.minPart
+	switch {
+	case s.schedule.equal > 0:
+		return false
+	case s.schedule.sparing():
+		least = min(s.target, s.engine.pool.lendable(s.engine.reserve())-s.engine.limits.page)
+	}
+	return s.part.size >= least
+}
+
+// send hands the part over to a goroutine of its own, and opens the upload
+// before the first one.
+func (s *Stream) send() error {
+	p := s.part
+	s.part = nil
+	s.schedule.begin(p.size)
+	s.crc = combine(s.crc, p.crc, p.size)
+	if s.grows {
+		s.grows = false
+		s.engine.pool.grown()
+	}
+	if s.engine.cfg.DryRun {
+		s.give(p)
+		return nil
+	}
+	if s.created == nil {
+		s.open()
+	}
+	select {
+	case s.queue <- struct{}{}:
+	case <-s.ctx.Done():
+		s.give(p)
+		return cause(s.ctx)
+	}
+	s.engine.pool.depart(s.admission.account)
+	s.sending.Go(func() {
+		defer s.engine.pool.arrive(s.admission.account, p.pages)
+		if err := s.upload(p); err != nil {
+			s.fail(err)
+		}
+	})
+	return nil
+}
+
+func (s *Stream) give(p *part) {
+	s.engine.pool.give(s.admission.account, p.pages...)
+	p.pages = nil
+}
+
+// open creates the upload while the next part is being filled.
+func (s *Stream) open() {
+	s.created = make(chan struct{})
+	s.sending.Go(func() {
+		defer close(s.created)
+		id, lost, err := s.engine.create(s.ctx, s.settings)
+		s.id, s.lost = id, lost
+		if err != nil {
+			s.fail(err)
+		}
+	})
+}
+
+func (s *Stream) upload(p *part) error {
+	begun := sync.OnceFunc(func() { <-s.queue })
+	defer begun()
+	<-s.created // ends soon when the context does
+	if s.id == "" {
+		return nil // open has failed, and has said so
+	}
+	done, err := s.engine.sendPart(s.ctx, s.settings, s.id, p, begun)
+	if err != nil {
+		return err
+	}
+	s.partsMu.Lock()
+	s.parts = append(s.parts, done)
+	s.partsMu.Unlock()
+	if s.object.Sent != nil {
+		s.object.Sent(p.size)
+	}
+	return nil
+}
+
+// Finish sends the rest and waits for the parts in flight. Then the object is
+// complete and safe, but not visible. An error has aborted the stream.
+func (s *Stream) Finish() (*Pending, error) {
+	p, err := s.finish()
+	if err != nil {
+		s.fail(err)
+		s.Abort()
+	}
+	return p, err
+}
+
+func (s *Stream) finish() (*Pending, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.err(); err != nil {
+		return nil, err
+	}
+	if s.ended {
+		return nil, errEnded
+	}
+	if known := s.object.Size; known > 0 && s.size != known {
+		return nil, fmt.Errorf("%s: the source has %d bytes, not the %d it said it had", s.engine.object(s.object.Key), s.size, known)
+	}
+	if s.part == nil && s.schedule.parts == 0 {
+		s.part = &part{number: 1, page: s.engine.limits.page}
+	}
+	var kept *part
+	switch {
+	case s.part == nil:
+	case s.schedule.parts == 0:
+		kept = s.part
+		s.crc = kept.crc
+	default:
+		if err := s.send(); err != nil {
+			return nil, err
+		}
+	}
+	s.sending.Wait()
+	if err := s.err(); err != nil {
+		return nil, err
+	}
+	s.ended = true
+	s.part = nil
+	s.settle()
+	p := s.pending(kept)
+	s.admission.leave(p)
+	return p, nil
+}
+
+// settle gives back what only a stream that is being filled has.
+func (s *Stream) settle() {
+	if s.grows {
+		s.grows = false
+		s.engine.pool.grown()
+	}
+	s.fail(errEnded)
+}
+
+// Abort ends the stream and removes what it has sent. It waits for the parts in
+// flight; it may be called at any time, more than once, and after Finish, when
+// it does nothing. It returns what could not be removed, nil if nothing is left.
+func (s *Stream) Abort() *Orphan {
+	s.fail(errAborted)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended {
+		return s.orphan
+	}
+	s.ended = true
+	s.sending.Wait()
+	if s.part != nil {
+		s.give(s.part)
+		s.part = nil
+	}
+	s.settle()
+	s.admission.leave(nil)
+	s.orphan = s.engine.discard(s.parent, s.settings, s.id, s.lost)
+	return s.orphan
+}
+
+// discard removes an upload and says what it could not remove.
+func (e *Engine) discard(ctx context.Context, s *settings, id string, lost bool) *Orphan {
+	var unnamed, failed error
+	if lost {
+		unnamed = errUnnamed
+	}
+	if id != "" {
+		failed = e.abortUpload(ctx, s, id)
+	}
+	switch {
+	case failed != nil:
+		return &Orphan{Key: *s.Key, UploadID: id, Err: errors.Join(failed, unnamed)}
+	case unnamed != nil:
+		return &Orphan{Key: *s.Key, Err: unnamed}
+	}
+	return nil
+}

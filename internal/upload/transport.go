@@ -1,0 +1,65 @@
+package upload
+
+import (
+	"crypto/tls"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+)
+
+// Transport is an HTTP transport for an engine with this Concurrency.
+//
+// It keeps as many connections as there are requests in flight: the default of
+// a few per host makes every burst of small objects a burst of TLS handshakes.
+// HTTP/2 would put all parts on one connection. There is no limit on how long
+// an answer may take: Complete may legally think for minutes.
+func Transport(concurrency int) *http.Transport {
+	conns := mostLimit
+	if concurrency > 0 {
+		conns = concurrency
+	}
+	const others = 4 // requests outside the limiter: region, checks
+	var protocols http.Protocols
+	protocols.SetHTTP1(true)
+	return &http.Transport{
+		Proxy:                 http.ProxyFromEnvironment,
+		DialContext:           (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+		TLSHandshakeTimeout:   10 * time.Second,
+		TLSClientConfig:       &tls.Config{MinVersion: tls.VersionTLS12, ClientSessionCache: tls.NewLRUClientSessionCache(128)},
+		Protocols:             &protocols,
+		DisableCompression:    true,
+		MaxIdleConnsPerHost:   conns,
+		MaxConnsPerHost:       conns + others,
+		IdleConnTimeout:       4 * time.Second, // S3 drops idle connections after about five
+		ExpectContinueTimeout: time.Second,
+	}
+}
+
+// HTTPClient is a client on t that hands redirects back: net/http would turn a
+// redirected PUT into a GET, and the engine wants the region they name.
+func HTTPClient(t http.RoundTripper) *http.Client {
+	return &http.Client{
+		Transport:     t,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+// WireOptions sets up a client for an engine: one attempt per call, and no
+// checksums but the engine's own. endpoint says that the server is not AWS.
+func WireOptions(endpoint bool) func(*s3.Options) {
+	return func(o *s3.Options) {
+		o.Retryer = aws.NopRetryer{}
+		o.RetryMaxAttempts = 1
+		o.RequestChecksumCalculation = aws.RequestChecksumCalculationWhenRequired
+		o.ResponseChecksumValidation = aws.ResponseChecksumValidationWhenRequired
+		o.DisableLogOutputChecksumValidationSkipped = true
+		if endpoint {
+			// Proxies in front of other servers often never answer
+			// "Expect: 100-continue", and every part waits for nothing.
+			o.ContinueHeaderThresholdBytes = -1
+		}
+	}
+}
