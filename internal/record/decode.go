@@ -12,11 +12,7 @@ import (
 //
 // The batch's First is 1: the caller knows how many rows came before.
 func (s *Scanner) Decode(b Block) (*Batch, []BadRow) {
-	d := decoder{
-		s: s, block: b,
-		rows:  rowReader{d: s.d, class: s.rows.class, width: s.rows.width},
-		width: s.rows.width,
-	}
+	d := newDecoder(s, b)
 	d.decode()
 	return d.batch(), d.bad
 }
@@ -33,6 +29,13 @@ type decoder struct {
 	good      int
 	bad       []BadRow
 	irregular bool
+}
+
+func newDecoder(s *Scanner, b Block) *decoder {
+	return &decoder{
+		s: s, block: b, width: s.rows.width,
+		rows: rowReader{d: s.d, class: s.rows.class, width: s.rows.width},
+	}
 }
 
 func (d *decoder) decode() {
