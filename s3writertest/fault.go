@@ -40,7 +40,7 @@ type Fault struct {
 	When  When
 
 	Hook func(*http.Request) // called when the fault strikes; a Hook alone only watches
-	Hang <-chan struct{}     // wait until it is closed, the client leaves, or the server is closed
+	Hang <-chan struct{}     // wait until it is closed, the server is, or the client leaves (seen only once its body was read)
 
 	Cut bool // close the connection without an answer
 

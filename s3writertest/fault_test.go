@@ -9,10 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/seed149ec23d/s3writer/s3writertest"
@@ -220,12 +218,7 @@ func TestFaultHeader(t *testing.T) {
 func TestRetriesReachTheSecondAnswer(t *testing.T) {
 	s := newServer(t)
 	s.Fail(s3writertest.Fault{Op: "PutObject", N: 1, Code: "SlowDown"})
-	err := put(client(s, func(o *s3.Options) {
-		o.RetryMaxAttempts = 2
-		o.Retryer = retry.NewStandard(func(o *retry.StandardOptions) {
-			o.Backoff = retry.BackoffDelayerFunc(func(int, error) (time.Duration, error) { return 0, nil })
-		})
-	}))
+	err := put(client(s, retryAtOnce))
 	if err != nil || s.Count("PutObject") != 2 {
 		t.Errorf("%v after %d attempts", err, s.Count("PutObject"))
 	}

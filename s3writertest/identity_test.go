@@ -299,7 +299,7 @@ func TestBuckets(t *testing.T) {
 func TestClockSkewIsCorrected(t *testing.T) {
 	s := newServer(t)
 	shift(20 * time.Minute)(s)
-	c := client(s, func(o *s3.Options) { o.RetryMaxAttempts = 2 })
+	c := client(s, retryAtOnce)
 	if err := put(c); err != nil {
 		var api smithy.APIError
 		errors.As(err, &api)

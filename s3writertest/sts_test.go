@@ -205,7 +205,7 @@ func TestSessionEnds(t *testing.T) {
 	}
 	later := time.Now().Add(15*time.Minute + time.Second)
 	s.SetTime(func() time.Time { return later })
-	err = put(client(s, inSession(session), func(o *s3.Options) { o.RetryMaxAttempts = 2 })) // the first sets the clock
+	err = put(client(s, inSession(session), retryAtOnce)) // the first attempt sets the client's clock
 	wantError(t, err, 400, "ExpiredToken")
 }
 
