@@ -28,8 +28,7 @@ type delivery struct {
 }
 
 func deliverTo(t *testing.T, to *target) *delivery {
-	name := strings.NewReplacer(" ", "-", ",", "").Replace(path.Base(t.Name()))
-	return &delivery{T: t, to: to, prefix: to.prefix + name + "/", wire: &wire{base: to.newRoundTripper()}}
+	return &delivery{T: t, to: to, prefix: to.prefix + path.Base(t.Name()) + "/", wire: &wire{base: to.newRoundTripper()}}
 }
 
 // writer returns a Writer below the delivery's prefix; these options beat the target's.
@@ -37,7 +36,10 @@ func (d *delivery) writer(opts ...s3writer.Option) *s3writer.Writer {
 	d.Helper()
 	cfg := d.to.awsConfig.Copy()
 	cfg.HTTPClient = &http.Client{Transport: d.wire}
-	all := []s3writer.Option{s3writer.WithAWSConfig(cfg), s3writer.WithPrefix(d.prefix), s3writer.WithRegion(d.to.region)}
+	all := []s3writer.Option{s3writer.WithAWSConfig(cfg), s3writer.WithPrefix(d.prefix)}
+	if d.to.region != "" {
+		all = append(all, s3writer.WithRegion(d.to.region))
+	}
 	if d.to.endpoint != "" {
 		all = append(all, s3writer.WithEndpoint(d.to.endpoint))
 	}

@@ -143,7 +143,8 @@ func testRoleWrongBase(t *testing.T, s *session) {
 	s.wantKeys()
 }
 
-// testRoleBaseRemoved takes the keys of the one who assumed the role away in the middle: MinIO ends the session too.
+// testRoleBaseRemoved takes the keys of the one who assumed the role away in the middle: MinIO ends the rights of the
+// session too, and then the session.
 func testRoleBaseRemoved(t *testing.T, s *session) {
 	keys := s.to.server.AddUser(t, "leaving-assumer", leastPolicy)
 	s.role.Base = s3writer.StaticCredentials(keys.AccessKeyID, keys.SecretAccessKey, "")
@@ -153,8 +154,8 @@ func testRoleBaseRemoved(t *testing.T, s *session) {
 		s.to.server.RemoveUser(t, "leaving-assumer")
 		close(source.open)
 	})
-	if !errors.Is(err, s3writer.ErrCredentials) {
-		t.Errorf("got %v, want ErrCredentials", err)
+	if !errors.Is(err, s3writer.ErrCredentials) && !errors.Is(err, s3writer.ErrAccessDenied) {
+		t.Errorf("got %v, want that the session is refused", err)
 	}
 	mustNotContain(t, err, keys.SecretAccessKey)
 	s.wantKeys()

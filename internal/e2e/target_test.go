@@ -22,14 +22,14 @@ const (
 // traits are what the servers differ in, as far as the suite shows it.
 type traits struct {
 	checksOwner  bool   // refuses a request that expects another bucket owner
-	storageClass string // one that it keeps, and that is not the default
+	storageClass string // one that it keeps and that is not the default; empty: there is none
 	deniesAbort  bool   // to a user who has the least policy
 	noSuchBucket error  // what a bucket that is not there is called
 }
 
 var (
 	versityGWTraits = traits{
-		checksOwner: true, storageClass: "STANDARD_IA", deniesAbort: true, noSuchBucket: s3writer.ErrNoSuchBucket,
+		checksOwner: true, deniesAbort: true, noSuchBucket: s3writer.ErrNoSuchBucket,
 	}
 	minIOTraits = traits{
 		storageClass: "REDUCED_REDUNDANCY", deniesAbort: true, noSuchBucket: s3writer.ErrAccessDenied,
@@ -78,7 +78,7 @@ func fromEnvironment(t *testing.T) *target {
 		t.Fatal(err)
 	}
 	to := &target{
-		traits:          traits{storageClass: "STANDARD_IA"},
+		traits:          traits{checksOwner: true, storageClass: "STANDARD_IA"},
 		bucket:          name,
 		prefix:          "s3writer-e2e-" + rand.Text() + "/",
 		region:          os.Getenv("S3WRITER_E2E_REGION"),
