@@ -300,6 +300,7 @@ func (e *Engine) object(key string) string { return "s3://" + e.cfg.Bucket + "/"
 type pace struct {
 	base, cap   time.Duration // of the back-off
 	attempts    int           // of one request
+	throttled   time.Duration // how long a server may ask to slow down, however often
 	stall       time.Duration // how long a request may go without progress
 	commitGrace time.Duration // how long a commit that has begun may take
 	abortGrace  time.Duration
@@ -309,6 +310,7 @@ var defaultPace = pace{
 	base:        100 * time.Millisecond,
 	cap:         5 * time.Second,
 	attempts:    10,
+	throttled:   time.Minute,
 	stall:       time.Minute,
 	commitGrace: 2 * time.Minute,
 	abortGrace:  30 * time.Second,

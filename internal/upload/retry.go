@@ -49,7 +49,7 @@ func (e *Engine) do(ctx context.Context, r *request) (lost bool, err error) {
 
 // doInSlot is do for a request that already has its place among those in flight.
 func (e *Engine) doInSlot(ctx context.Context, r *request) (lost bool, err error) {
-	var tried tries
+	tried := tries{began: time.Now()}
 	for {
 		used := settingsOf(e)
 		err := e.try(ctx, r, used)
@@ -104,7 +104,10 @@ func (e *Engine) try(ctx context.Context, r *request, u used) error {
 }
 
 // tries counts what a request has been through.
-type tries struct{ failed, expired, adjusted int }
+type tries struct {
+	began                     time.Time
+	failed, expired, adjusted int
+}
 
 // again decides whether another try makes sense, and after which pause.
 func (e *Engine) again(ctx context.Context, r *request, t *tries, u used, v verdict, err error, lost bool) (bool, time.Duration) {
@@ -139,7 +142,7 @@ func (e *Engine) again(ctx context.Context, r *request, t *tries, u used, v verd
 	if attempts == 0 {
 		attempts = e.pace.attempts
 	}
-	if t.failed >= attempts && !(r.commits && lost) {
+	if t.failed >= attempts && !(r.commits && lost) && !(v.class == throttle && time.Since(t.began) < e.pace.throttled) {
 		return false, 0
 	}
 	pause := e.pace.backoff(t.failed, v.after)
