@@ -2,6 +2,7 @@ package upload
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 )
@@ -48,11 +49,20 @@ func (a *account) charge() int64 { return a.extra + max(a.reserve, a.held) }
 type waiter struct {
 	account        *account
 	reserve, extra int64 // of an admission
-	keen           bool  // may send waiting bodies to get memory, though parts of its own are in flight
+	need           need
 	page           []byte
 	ready          chan struct{}
 	poke           chan struct{} // there may be a waiting body to send
 }
+
+// need is how much a waiter may ask of others.
+type need int
+
+const (
+	modest need = iota // waits for parts of its own, if there are any, before it makes waiting bodies go
+	keen               // makes waiting bodies go at once
+	sated              // has enough to send: gives up when it has no parts of its own to wait for
+)
 
 func newPool(budget, page, basePart int64) *pool {
 	return &pool{
@@ -73,7 +83,7 @@ func (p *pool) admit(ctx context.Context, reserve, extra int64) (*account, error
 		return nil, cause(ctx)
 	}
 	w := newWaiter(&account{})
-	w.reserve, w.extra, w.keen = reserve, extra, true
+	w.reserve, w.extra, w.need = reserve, extra, keen
 	p.mu.Lock()
 	p.admitting = append(p.admitting, w)
 	p.grant()
@@ -121,27 +131,34 @@ func (p *pool) take(a *account) ([]byte, bool) {
 	return p.filled(page), true
 }
 
-// wait gives a page as soon as there is one.
-func (p *pool) wait(ctx context.Context, a *account, keen bool) ([]byte, error) {
+// wait gives a page as soon as there is one. It gives none to the sated, once
+// there is nothing more to hope for.
+func (p *pool) wait(ctx context.Context, a *account, n need) ([]byte, error) {
 	w := newWaiter(a)
-	w.keen = keen
+	w.need = n
 	p.mu.Lock()
 	p.taking = append(p.taking, w)
 	p.grant()
 	p.mu.Unlock()
-	if err := p.await(ctx, w); err != nil {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		if i := slices.Index(p.taking, w); i >= 0 {
-			p.taking = slices.Delete(p.taking, i, i+1)
-			p.grant()
-		} else {
-			p.giveLocked(a, [][]byte{p.filled(w.page)})
-		}
-		return nil, err
+	err := p.await(ctx, w)
+	if err == nil {
+		return p.filled(w.page), nil
 	}
-	return p.filled(w.page), nil
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if i := slices.Index(p.taking, w); i >= 0 {
+		p.taking = slices.Delete(p.taking, i, i+1)
+		p.grant()
+	} else {
+		p.giveLocked(a, [][]byte{p.filled(w.page)})
+	}
+	if err == errSated {
+		err = nil
+	}
+	return nil, err
 }
+
+var errSated = errors.New("nothing more to wait for")
 
 // await waits for the grant. A waiter makes room itself when finished objects
 // sit in memory, waiting for their commit: it sends one, then looks again.
@@ -156,6 +173,9 @@ func (p *pool) await(ctx context.Context, w *waiter) error {
 			b.relieve(ctx)
 			continue
 		}
+		if w.need == sated && p.flight(w.account) == 0 {
+			return errSated
+		}
 		select {
 		case <-w.ready:
 			return nil
@@ -164,6 +184,12 @@ func (p *pool) await(ctx context.Context, w *waiter) error {
 			return cause(ctx)
 		}
 	}
+}
+
+func (p *pool) flight(a *account) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return a.flight
 }
 
 // give takes pages back.
@@ -247,7 +273,7 @@ func (p *pool) unhold(b *Pending) {
 func (p *pool) nextHeld(w *waiter) *Pending {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.held) == 0 || !w.keen && w.account.flight > 0 {
+	if len(p.held) == 0 || w.need == modest && w.account.flight > 0 {
 		return nil
 	}
 	i := max(0, slices.IndexFunc(p.held, func(b *Pending) bool { return b.account == w.account }))

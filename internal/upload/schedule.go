@@ -68,7 +68,13 @@ func (s *schedule) full() bool { return s.parts >= s.maxParts }
 
 // sparing says that so many part numbers are used up that a part should not be
 // sent short only because memory is scarce at the moment.
-func (s *schedule) sparing() bool { return s.equal > 0 || s.parts >= s.maxParts/2 }
+func (s *schedule) sparing() bool {
+	left := int64(s.maxParts - s.parts)
+	if s.known > 0 {
+		return (left-1)*s.most/2 < s.known-s.sent
+	}
+	return left <= int64(s.maxParts/2)
+}
 
 // begin counts a part of n bytes.
 func (s *schedule) begin(n int64) {

@@ -173,46 +173,56 @@ func (s *Stream) take(b []byte) {
 	}
 }
 
-// addPage gives the part one more page. When memory is scarce, a part that may
-// be sent as it is goes first, and the page begins the next one.
+// addPage gives the part one more page. When memory is scarce, what is there
+// goes first as a part of its own, and the page begins the next one.
 func (s *Stream) addPage() error {
 	pool, account := s.engine.pool, s.admission.account
-	if page, ok := pool.take(account); ok {
-		s.part.pages = append(s.part.pages, page)
-		return nil
-	}
-	if s.maySendShort() {
-		if err := s.send(); err != nil {
+	page, ok := pool.take(account)
+	for !ok {
+		short := s.schedule.equal == 0 && s.part.size >= s.schedule.minPart
+		sparing := short && s.schedule.sparing()
+		if short && !sparing {
+			if err := s.sendShort(); err != nil {
+				return err
+			}
+		}
+		if sparing && !s.grows {
+			if err := pool.grow(s.ctx); err != nil {
+				return err
+			}
+			s.grows = true
+		}
+		var err error
+		if page, err = pool.wait(s.ctx, account, s.need()); err != nil {
 			return err
 		}
-		if err := s.begin(); err != nil {
-			return err
+		if ok = page != nil; !ok {
+			if err := s.sendShort(); err != nil {
+				return err
+			}
 		}
-	}
-	if s.schedule.sparing() && s.schedule.equal == 0 && !s.grows {
-		if err := pool.grow(s.ctx); err != nil {
-			return err
-		}
-		s.grows = true
-	}
-	page, err := pool.wait(s.ctx, account, s.grows)
-	if err != nil {
-		return err
 	}
 	s.part.pages = append(s.part.pages, page)
 	return nil
 }
 
-// maySendShort says that the part may go before it has its full size.
-func (s *Stream) maySendShort() bool {
-	least := s.schedule.minPart
+// need says how urgent the next page is. Who has the right to grow may go on
+// waiting for parts of its own to come back, but not for others to leave.
+func (s *Stream) need() need {
 	switch {
-	case s.schedule.equal > 0:
-		return false
-	case s.schedule.sparing():
-		least = min(s.target, s.engine.pool.lendable(s.engine.reserve())-s.engine.limits.page)
+	case !s.grows:
+		return modest
+	case s.part.size+s.engine.limits.page < s.engine.pool.lendable(s.engine.reserve()):
+		return keen
 	}
-	return s.part.size >= least
+	return sated
+}
+
+func (s *Stream) sendShort() error {
+	if err := s.send(); err != nil {
+		return err
+	}
+	return s.begin()
 }
 
 // send hands the part over to a goroutine of its own, and opens the upload

@@ -1,0 +1,314 @@
+package upload
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+)
+
+// A thousand tables in a budget that holds a few parts: all arrive, however
+// they are read, committed, and throttled, and the budget holds.
+func TestThousandTablesInOneBudget(t *testing.T) {
+	for name, change := range map[string]func(*Config){
+		"growing": func(*Config) {},
+		"equal":   func(c *Config) { c.PartSize = 200 },
+		"tight":   func(c *Config) { c.Memory = 256 },
+	} {
+		for _, together := range []bool{false, true} { // all commits after all tables
+			t.Run(fmt.Sprint(name, together), func(t *testing.T) {
+				tables := 1000
+				if testing.Short() {
+					tables = 200
+				}
+				b := newBucket()
+				e := b.engine(func(c *Config) { c.Memory = 1024; c.Concurrency = 0 }, change)
+				rng := rand.New(rand.NewPCG(1, 2))
+				bodies := make([][]byte, tables)
+				for i := range bodies {
+					bodies[i] = data(16 + rng.IntN(20*16))
+				}
+				pending := make([]*Pending, tables)
+				var wg sync.WaitGroup
+				for i, body := range bodies {
+					wg.Go(func() {
+						p, err := finish(t.Context(), e, fmt.Sprint(i), body)
+						if err != nil {
+							t.Error(err)
+							return
+						}
+						if pending[i] = p; together {
+							p.Hold()
+							return
+						}
+						if _, err := p.Commit(t.Context()); err != nil {
+							t.Error(err)
+						}
+					})
+				}
+				wg.Wait()
+				for i, body := range bodies {
+					if together {
+						if _, err := pending[i].Commit(t.Context()); err != nil {
+							t.Error(err)
+						}
+					}
+					wantObject(t, b, fmt.Sprint(i), body)
+				}
+				atRest(t, e)
+			})
+		}
+	}
+}
+
+func finish(ctx context.Context, e *Engine, key string, body []byte) (*Pending, error) {
+	a, err := e.Admit(ctx, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer a.Release()
+	s := e.Open(ctx, a, Object{Key: key})
+	if _, err := s.Write(body); err != nil {
+		s.Abort()
+		return nil, err
+	}
+	return s.Finish()
+}
+
+// The real sizes: 1,000 tables of 1 to 20 MiB in 64 MiB.
+func TestBudgetAtFullSize(t *testing.T) {
+	if testing.Short() {
+		t.Skip("10 GB through memory")
+	}
+	sink := &sink{}
+	e := New(Config{Client: sink, Bucket: "b", Memory: 64 << 20, Logger: quiet()})
+	var wg sync.WaitGroup
+	for i := range 1000 {
+		wg.Go(func() {
+			a, err := e.Admit(t.Context(), 0)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer a.Release()
+			s := e.Open(t.Context(), a, Object{Key: fmt.Sprint(i)})
+			if _, err := io.CopyN(s, zeros{}, int64(1+i%20)<<20); err != nil {
+				t.Error(err)
+			}
+			p, err := s.Finish()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if _, err := p.Commit(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	atRest(t, e)
+}
+
+// Objects of one table that wait for its end give way to its next one.
+func TestEarlierObjectsOfATableGiveWay(t *testing.T) {
+	b := newBucket()
+	e := b.engine(func(c *Config) { c.Memory = 256 })
+	a := admit(t, e)
+	var pending []*Pending
+	for i := range 30 {
+		s := e.Open(t.Context(), a, Object{Key: fmt.Sprint(i)})
+		if _, err := s.Write(data(100)); err != nil {
+			t.Fatal(err)
+		}
+		p, err := s.Finish()
+		if err != nil {
+			t.Fatal(err)
+		}
+		pending = append(pending, p)
+	}
+	for i, p := range pending {
+		if _, err := p.Commit(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		wantObject(t, b, fmt.Sprint(i), data(100))
+	}
+	a.Release()
+	if b.count(opCreate) == 0 || b.count(opPut) == 0 {
+		t.Errorf("requests %v", b.counts)
+	}
+	atRest(t, e)
+}
+
+// An object that could not be sent to make room says so before any commit.
+func TestFailedRelief(t *testing.T) {
+	b := newBucket()
+	b.before = nth(opCreate, []error{refused(403, "AccessDenied")})
+	e := b.engine(func(c *Config) { c.Memory = 256 })
+	p, err := finish(t.Context(), e, "held", data(128))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Hold()
+	other, err := finish(t.Context(), e, "other", data(100))
+	if err != nil {
+		t.Fatal(err)
+	}
+	q, err := finish(t.Context(), e, "next", data(20)) // waits for admission
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range []*Pending{q, other} {
+		if _, err := p.Commit(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !errors.Is(p.Err(), ErrAccessDenied) {
+		t.Errorf("Err: %v", p.Err())
+	}
+	if _, err := p.Commit(t.Context()); !errors.Is(err, ErrAccessDenied) {
+		t.Errorf("Commit: %v", err)
+	}
+	p.Abort(t.Context())
+	atRest(t, e)
+}
+
+func TestAdmission(t *testing.T) {
+	e := newBucket().engine(func(c *Config) { c.Memory = 320 }) // 80 each, a quarter is never reserved
+	one, two := admit(t, e), admit(t, e)
+	order := make(chan int, 3)
+	ctx, cancel := context.WithCancel(t.Context())
+	waiting := func() int { e.pool.mu.Lock(); defer e.pool.mu.Unlock(); return len(e.pool.admitting) }
+	var wg sync.WaitGroup
+	for i := range 3 {
+		ctx := ctx
+		if i != 1 {
+			ctx = t.Context()
+		}
+		wg.Go(func() {
+			a, err := e.Admit(ctx, 10)
+			if err != nil {
+				if i != 1 || !errors.Is(err, context.Canceled) {
+					t.Errorf("%d: %v", i, err)
+				}
+				return
+			}
+			order <- i
+			a.Release()
+		})
+		waitFor(t, func() bool { return waiting() == i+1 })
+	}
+	cancel()
+	waitFor(t, func() bool { return waiting() == 2 })
+	one.Release()
+	one.Release()
+	wg.Wait()
+	two.Release()
+	if first, second := <-order, <-order; first != 0 || second != 2 {
+		t.Errorf("order %d, %d", first, second)
+	}
+	if _, err := e.Admit(t.Context(), 300); err == nil {
+		t.Error("more than the budget was admitted")
+	}
+	a, err := e.Admit(t.Context(), 230) // alone, it may have what is never reserved
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := e.Open(t.Context(), a, Object{Key: "1"})
+	if _, err := e.Open(t.Context(), a, Object{Key: "2"}).Finish(); err == nil {
+		t.Error("two streams on an admission for one")
+	}
+	s.Abort()
+	a.Release()
+	if _, err := e.Open(t.Context(), a, Object{Key: "3"}).Write(data(1)); err == nil {
+		t.Error("stream on a released admission")
+	}
+	atRest(t, e)
+}
+
+// Large objects are not cut into small parts by a crowd: after half of the part
+// numbers they wait for memory, one at a time, while the crowd moves on.
+func TestLargeObjectsInACrowd(t *testing.T) {
+	b := newBucket()
+	b.onRequest = func(context.Context, string) error { time.Sleep(10 * time.Microsecond); return nil }
+	limits := small
+	limits.maxParts = 60
+	e := newEngine(Config{Client: b, Bucket: "b", Memory: 1024, Logger: quiet()}, limits, hasty)
+	const large = 6000 // more than 60 parts of 64, the least; what 30 of them and 30 full ones can hold
+	var wg sync.WaitGroup
+	for i := range 40 {
+		size := 150
+		if i < 4 {
+			size = large
+		}
+		wg.Go(func() {
+			if _, err := deliver(t.Context(), e, fmt.Sprint(i), data(size)); err != nil {
+				t.Error(err)
+			}
+			wantObject(t, b, fmt.Sprint(i), data(size))
+		})
+	}
+	wg.Wait()
+	atRest(t, e)
+}
+
+// Small objects that wait for a common commit hold little more than their bytes.
+func TestSmallBodiesAreCompact(t *testing.T) {
+	b := newBucket()
+	e := b.engine(func(c *Config) { c.Memory = 1000 })
+	var pending []*Pending
+	for i := range 100 {
+		p, err := finish(t.Context(), e, fmt.Sprint(i), data(5))
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.Hold()
+		pending = append(pending, p)
+	}
+	if got := e.Stats().Charged; got != 500 {
+		t.Errorf("%d bytes are charged", got)
+	}
+	for _, p := range pending {
+		if _, err := p.Commit(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if b.count(opPut) != 100 {
+		t.Errorf("requests %v", b.counts)
+	}
+	atRest(t, e)
+}
+
+// sink takes everything and keeps nothing.
+type sink struct{ Client }
+
+var sinkETag = `"sink"`
+
+func (*sink) PutObject(_ context.Context, in *s3.PutObjectInput, _ ...func(*s3.Options)) (*s3.PutObjectOutput, error) {
+	if in.Body != nil {
+		io.Copy(io.Discard, in.Body)
+	}
+	return &s3.PutObjectOutput{ETag: &sinkETag}, nil
+}
+
+func (*sink) CreateMultipartUpload(context.Context, *s3.CreateMultipartUploadInput, ...func(*s3.Options)) (*s3.CreateMultipartUploadOutput, error) {
+	return &s3.CreateMultipartUploadOutput{UploadId: &sinkETag}, nil
+}
+
+func (*sink) UploadPart(_ context.Context, in *s3.UploadPartInput, _ ...func(*s3.Options)) (*s3.UploadPartOutput, error) {
+	io.Copy(io.Discard, in.Body)
+	return &s3.UploadPartOutput{ETag: &sinkETag}, nil
+}
+
+func (*sink) CompleteMultipartUpload(context.Context, *s3.CompleteMultipartUploadInput, ...func(*s3.Options)) (*s3.CompleteMultipartUploadOutput, error) {
+	return &s3.CompleteMultipartUploadOutput{ETag: &sinkETag}, nil
+}
+
+func (*sink) AbortMultipartUpload(context.Context, *s3.AbortMultipartUploadInput, ...func(*s3.Options)) (*s3.AbortMultipartUploadOutput, error) {
+	return &s3.AbortMultipartUploadOutput{}, nil
+}

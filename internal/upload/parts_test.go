@@ -1,0 +1,244 @@
+package upload
+
+import (
+	"bytes"
+	"context"
+	"hash/crc64"
+	"io"
+	"math/rand/v2"
+	"reflect"
+	"testing"
+	"testing/iotest"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/minio/crc64nvme"
+)
+
+func TestCombineIsTheChecksumOfTheWhole(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 4))
+	for range 200 {
+		a, b := data(rng.IntN(5000)), data(rng.IntN(5000))
+		whole := crc64.Checksum(append(append([]byte{}, a...), b...), crc64.MakeTable(crc64nvme.NVME))
+		if got := combine(crc64nvme.Update(0, a), crc64nvme.Update(0, b), int64(len(b))); got != whole {
+			t.Fatalf("%d + %d bytes: %x, want %x", len(a), len(b), got, whole)
+		}
+	}
+	const far = 1 << 32 // the checksum of x, y, z in either order of combining
+	x, y, z := rng.Uint64(), rng.Uint64(), rng.Uint64()
+	if combine(combine(x, y, far), z, far) != combine(x, combine(y, z, far), 2*far) {
+		t.Error("long lengths do not add up")
+	}
+	if got := encodeCRC(crc64nvme.Update(0, []byte("123456789"))); got != "rosUhgp5mIg=" {
+		t.Errorf("check value is %s", got)
+	}
+}
+
+// The reach of the real limits, in parts of the real sizes.
+func TestGrowingReach(t *testing.T) {
+	for memory, want := range map[int64]int64{256 << 20: 700 << 30, 8 << 30: 5 << 40} {
+		s, err := newSchedule(s3Limits, 0, -1, memory)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var last int64
+		for !s.full() {
+			size := s.size()
+			if size < last || size%(1<<20) != 0 || size > memory/2 || size > 5<<30 {
+				t.Fatalf("part %d has %d bytes after %d", s.parts+1, size, last)
+			}
+			if last == 0 && size != 8<<20 {
+				t.Errorf("first part has %d bytes", size)
+			}
+			if want := max(8<<20, roundUp(s.sent/1400, 1<<20)); size != min(want, memory/2) {
+				t.Fatalf("part %d has %d bytes, want %d", s.parts+1, size, want)
+			}
+			last = size
+			s.begin(size)
+		}
+		if s.sent < want {
+			t.Errorf("memory %s reaches %s", byteCount(memory), byteCount(s.sent))
+		}
+	}
+}
+
+// Parts that were sent short cost reach, but not much: later ones make up for them.
+func TestShortPartsAreMadeUpFor(t *testing.T) {
+	s, _ := newSchedule(s3Limits, 0, -1, 8<<30)
+	for !s.full() {
+		if s.sparing() {
+			s.begin(s.size())
+		} else {
+			s.begin(s.minPart)
+		}
+	}
+	if s.sent < 4<<40 {
+		t.Errorf("reaches %s", byteCount(s.sent))
+	}
+}
+
+func TestKnownSizesFit(t *testing.T) {
+	for _, size := range []int64{1, 8 << 20, 80_000 << 20, 80_000<<20 + 1, 1 << 40, 48 << 40} {
+		s, err := newSchedule(s3Limits, 0, size, 10<<30)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := 0; s.sent < size; i++ {
+			if s.full() {
+				t.Fatalf("%d bytes do not fit: %d after %d parts", size, s.sent, s.parts)
+			}
+			n := min(s.size(), size-s.sent)
+			if i%3 == 0 && !s.sparing() {
+				n = min(n, s.minPart) // cut short by want of memory
+			}
+			s.begin(n)
+		}
+	}
+	if _, err := newSchedule(s3Limits, 0, 49<<40, 10<<30); err == nil {
+		t.Error("49 TiB were accepted")
+	}
+	if _, err := newSchedule(s3Limits, 5<<20, 49<<30, 1<<30); err == nil {
+		t.Error("more than 10,000 equal parts were accepted")
+	}
+}
+
+func TestBodyIsASeekableReader(t *testing.T) {
+	for _, size := range []int{0, 1, 15, 16, 17, 100, 128} {
+		p := &part{page: 16}
+		for rest := data(size); len(rest) > 0; {
+			if len(p.room()) == 0 {
+				p.pages = append(p.pages, make([]byte, 16))
+			}
+			n := copy(p.room(), rest)
+			p.extend(p.room()[:n])
+			rest = rest[n:]
+		}
+		b := &body{part: p, progress: func() {}}
+		if err := iotest.TestReader(b, data(size)); err != nil {
+			t.Errorf("%d bytes: %v", size, err)
+		}
+		b = &body{part: p, progress: func() {}}
+		var out bytes.Buffer
+		if n, err := io.Copy(&out, b); n != int64(size) || err != nil || !bytes.Equal(out.Bytes(), data(size)) {
+			t.Errorf("WriteTo: %d, %v", n, err)
+		}
+		if !p.intact() {
+			t.Error("not intact")
+		}
+		if size > 0 {
+			p.pages[0][0]++
+			if p.intact() {
+				t.Error("a change went unseen")
+			}
+		}
+	}
+}
+
+// Everything that can be set for a multipart upload reaches a single put, and
+// what later requests need reaches them, fields of future SDKs included.
+func TestInputsAreCopied(t *testing.T) {
+	var s settings
+	create := reflect.ValueOf(&s.CreateMultipartUploadInput).Elem()
+	for i := range create.NumField() {
+		fill(create.Field(i))
+	}
+	p := &part{page: 16}
+	a := attempt{checksums: true}
+	for name, in := range map[string]any{
+		"PutObject": s.putInput(p, a), "UploadPart": s.partInput("id", p, a),
+		"Complete": s.completeInput("id", nil, 0, "", true), "Abort": s.abortInput("id"),
+	} {
+		got := reflect.ValueOf(in).Elem()
+		for i := range create.NumField() {
+			field := create.Type().Field(i)
+			f := got.FieldByName(field.Name)
+			if !field.IsExported() || !f.IsValid() || field.Name == "ChecksumAlgorithm" || field.Name == "ChecksumType" {
+				continue
+			}
+			if !reflect.DeepEqual(f.Interface(), create.Field(i).Interface()) {
+				t.Errorf("%s: %s is not carried over", name, field.Name)
+			}
+		}
+	}
+	put := reflect.TypeFor[s3.PutObjectInput]()
+	for i := range create.NumField() {
+		name := create.Type().Field(i).Name
+		if _, ok := put.FieldByName(name); !ok && name != "ChecksumType" {
+			t.Errorf("PutObject has no %s", name)
+		}
+	}
+	if in := s.putInput(p, a); in.ChecksumAlgorithm != "" || in.ChecksumCRC64NVME == nil {
+		t.Error("PutObject must carry the checksum and not ask the SDK for one")
+	}
+	if in := s.createInput(true); in.ChecksumAlgorithm != types.ChecksumAlgorithmCrc64nvme || in.ChecksumType != types.ChecksumTypeFullObject {
+		t.Error("Create must announce the checksum")
+	}
+}
+
+func fill(v reflect.Value) {
+	if !v.CanSet() {
+		return
+	}
+	switch v.Kind() {
+	case reflect.String:
+		v.SetString("x")
+	case reflect.Int32:
+		v.SetInt(7)
+	case reflect.Bool:
+		v.SetBool(true)
+	case reflect.Map:
+		v.Set(reflect.ValueOf(map[string]string{"a": "b"}))
+	case reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		if v.Type() == reflect.TypeFor[*time.Time]() {
+			v.Set(reflect.ValueOf(new(time.Time)))
+			return
+		}
+		fill(v.Elem())
+	}
+}
+
+func TestLimiterFindsThePace(t *testing.T) {
+	l := newLimiter(0)
+	ctx := context.Background()
+	hold := func() int {
+		n := 0
+		for _, limit := l.stats(); n < limit; n++ {
+			l.acquire(ctx)
+		}
+		return n
+	}
+	for range 10 {
+		for range hold() {
+			l.release(succeeded)
+		}
+	}
+	if _, limit := l.stats(); limit <= firstLimit {
+		t.Errorf("limit is %d after many successes", limit)
+	}
+	l.limit = mostLimit
+	hold()
+	for range mostLimit {
+		l.release(throttled)
+	}
+	if _, limit := l.stats(); limit != 44 {
+		t.Errorf("one burst of refusals left a limit of %d, want 44", limit)
+	}
+	fixed := newLimiter(2)
+	fixed.acquire(ctx)
+	fixed.acquire(ctx)
+	gone, cancel := context.WithCancel(ctx)
+	got := make(chan error)
+	go func() { got <- fixed.acquire(gone) }()
+	waitFor(t, func() bool { fixed.mu.Lock(); defer fixed.mu.Unlock(); return len(fixed.queue) == 1 })
+	cancel()
+	if err := <-got; err == nil {
+		t.Error("a third request was let in")
+	}
+	fixed.release(succeeded)
+	fixed.release(succeeded)
+	if n, limit := fixed.stats(); n != 0 || limit != 2 {
+		t.Errorf("%d in flight of %d", n, limit)
+	}
+}
