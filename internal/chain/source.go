@@ -76,11 +76,16 @@ func (s *source) open() (io.Reader, error) {
 }
 
 func (s *source) openBytes() (io.Reader, error) {
-	r, closer, err := s.run.in.Source.Open(s.run.ctx)
+	r, err := protect(func() (io.Reader, error) {
+		r, closer, err := s.run.in.Source.Open(s.run.ctx)
+		if err == nil {
+			s.keep(closer)
+		}
+		return r, err
+	})
 	if err != nil {
 		return nil, sourceError(err)
 	}
-	s.keep(closer)
 	r = &counted{r: r, run: s.run}
 	for i := range s.run.readers {
 		step := &s.run.readers[i]
@@ -251,7 +256,7 @@ func readBlock(r io.Reader, p []byte) (n int, err error) {
 		n += k
 		if k > 0 {
 			empty = 0
-		} else if empty++; empty == 100 && err == nil {
+		} else if empty++; empty == emptyReads && err == nil {
 			err = io.ErrNoProgress
 		}
 	}
@@ -283,20 +288,38 @@ func (s *source) close() {
 	}
 }
 
-// counted counts the source's bytes.
+// emptyReads is how many reads of nothing in a row are taken for a reader that
+// is stuck, as bufio has it.
+const emptyReads = 100
+
+// counted counts the source's bytes, and makes whatever the source does wrong
+// an error of the source.
 type counted struct {
-	r   io.Reader
-	run *run
+	r     io.Reader
+	run   *run
+	empty int // reads of nothing in a row
 }
 
 func (c *counted) Read(p []byte) (int, error) {
-	n, err := c.r.Read(p)
-	if n < 0 || n > len(p) {
-		return 0, fmt.Errorf("the reader returned a count of %d for a buffer of %d bytes", n, len(p))
-	}
+	n, err := readSafely(c.r, p)
 	c.run.counts.BytesRead.Add(int64(n))
+	if c.empty++; n > 0 {
+		c.empty = 0
+	}
+	if c.empty >= emptyReads && err == nil {
+		err = io.ErrNoProgress
+	}
 	if err != nil && err != io.EOF {
 		err = errSource{err}
+	}
+	return n, err
+}
+
+// readSafely calls r, which may be of any manners.
+func readSafely(r io.Reader, p []byte) (int, error) {
+	n, err := protect(func() (int, error) { return r.Read(p) })
+	if n < 0 || n > len(p) {
+		return 0, fmt.Errorf("the reader returned a count of %d for a buffer of %d bytes", n, len(p))
 	}
 	return n, err
 }
@@ -308,7 +331,7 @@ type stepReader struct {
 }
 
 func (s stepReader) Read(p []byte) (int, error) {
-	n, err := s.Reader.Read(p)
+	n, err := readSafely(s.Reader, p)
 	if err != nil && err != io.EOF && !IsSource(err) {
 		err = s.step.error(err)
 	}
