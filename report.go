@@ -34,7 +34,7 @@ type Object struct {
 	ETag      string
 	VersionID string // of a bucket with versions
 	CRC64NVME string // of the whole object, base64, as S3 shows it
-	Parts     int    // of its multipart upload; 0: a single put
+	Parts     int    // it was sent in; a single put is one
 	Partition []string
 	State     State
 	Err       error // why it is not committed
