@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -29,6 +30,7 @@ type delivery struct {
 
 	engine    *upload.Engine
 	admission *upload.Admission
+	cancel    context.CancelCauseFunc // ends the table alone
 	pending   *upload.Pending // finished, not yet visible
 
 	report  TableReport
@@ -38,7 +40,7 @@ type delivery struct {
 
 // plan checks a table's form; what is wrong is in its report.
 func (w *Writer) plan(t Table) *delivery {
-	d := &delivery{w: w, table: t, start: time.Now()}
+	d := &delivery{w: w, table: t, start: time.Now(), cancel: func(error) {}}
 	d.report.Key = t.Key
 	var errs []error
 	complain := func(err error) {
@@ -80,7 +82,8 @@ func (d *delivery) name() error {
 // run takes the table from its source to a pending object.
 func (d *delivery) run(ctx context.Context) {
 	defer d.admission.Release()
-	err := d.program.Run(ctx, d.input, &d.counts, func() (chain.ByteSink, error) {
+	err := d.program.Run(ctx, d.input, &d.counts, func() (sink chain.ByteSink, err error) {
+		defer recovered("ObjectInput", &err)
 		return &objectSink{d: d, stream: d.engine.Open(ctx, d.admission, d.object())}, nil
 	})
 	d.count()
@@ -191,17 +194,20 @@ func (d *delivery) accept() (err error) {
 	if d.table.Accept == nil {
 		return nil
 	}
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("Accept: panic: %v", p)
-		}
-	}()
+	defer recovered("Accept", &err)
 	report := d.report
 	report.Duration = time.Since(d.start)
 	if err := d.table.Accept(report); err != nil {
 		return fmt.Errorf("Accept: %w", err)
 	}
 	return nil
+}
+
+// recovered makes an error of a panic in the function that a table's owner gave.
+func recovered(name string, err *error) {
+	if p := recover(); p != nil {
+		*err = fmt.Errorf("%s: %w", name, &chain.PanicError{Value: p, Stack: debug.Stack()})
+	}
 }
 
 // fail gives the table its error. Where another table's failure is the reason,
@@ -344,7 +350,15 @@ func (d *delivery) tell(done bool) {
 	if d.program != nil && d.countsRows() {
 		p.RowsRead = d.counts.RowsRead.Load()
 	}
-	d.w.progress.Lock()
-	defer d.w.progress.Unlock()
+	if err := d.w.tell(f, p); err != nil {
+		d.cancel(err)
+	}
+}
+
+func (w *Writer) tell(f func(Progress), p Progress) (err error) {
+	w.progress.Lock()
+	defer w.progress.Unlock()
+	defer recovered("WithProgress", &err)
 	f(p)
+	return nil
 }

@@ -205,7 +205,10 @@ func (w *Writer) deliver(ctx context.Context, ds []*delivery) {
 			d.done()
 			continue
 		}
+		ctx, cancel := context.WithCancelCause(ctx)
+		d.cancel = cancel
 		wait.Go(func() {
+			defer cancel(nil)
 			d.run(ctx)
 			giveUp(d)
 			if !w.opts.allOrNothing {
