@@ -291,8 +291,8 @@ func (o *options) checkSizes() (errs []error) {
 }
 
 var (
-	regionForm  = regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`)
-	bucketForm  = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
+	regionForm = regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`)
+	bucketForm = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
 	// Servers of other makes keep names that AWS stopped allowing in 2018.
 	looseBucketForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]$`)
 	accessPointForm = regexp.MustCompile(`^arn:(aws|aws-cn|aws-us-gov):s3:([a-z0-9-]+):([0-9]{12}):accesspoint[/:][a-z0-9-]{3,50}$`)
