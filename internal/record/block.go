@@ -10,7 +10,7 @@ import (
 // known to end.
 func (s *Scanner) cut() (int, []mark) {
 	eof := s.srcErr == io.EOF
-	if !s.plain() {
+	if !s.d.mappable() {
 		return s.cutExactly(eof)
 	}
 	n := len(s.buf)
@@ -18,7 +18,7 @@ func (s *Scanner) cut() (int, []mark) {
 		n = s.lastLine()
 	}
 	switch {
-	case s.exact && (n > s.d.MaxRow || !s.wellFormed(s.text()[:n])):
+	case s.exact && (n > s.d.MaxRow || !s.wellFormed(s.buf[:n])):
 		return s.cutExactly(eof)
 	case n == 0 && !eof:
 		// A stray quote must not collect MaxRow bytes behind it.
@@ -27,22 +27,12 @@ func (s *Scanner) cut() (int, []mark) {
 	return n, nil
 }
 
-// plain tells whether counting quotes is enough to know what is quoted.
-func (s *Scanner) plain() bool {
-	return s.d.Escape == 0 && s.d.Comment == 0 && !s.d.LazyQuotes
-}
-
-// wellFormed tells whether text, which has even quotes, has them only where
-// they may stand.
-func (s *Scanner) wellFormed(text string) bool {
-	for pos := 0; pos < len(text); {
-		r := s.rows.read(text, pos, true)
-		if r.kind == rowBad {
-			return false
-		}
-		pos = r.next
+// wellFormed tells whether text has quotes only where they may stand.
+func (s *Scanner) wellFormed(text []byte) bool {
+	scan := newSeparatorScan(text, s.d)
+	for scan.scan() {
 	}
-	return true
+	return !scan.odd
 }
 
 // lastLine returns the position behind the last line end outside of quotes,

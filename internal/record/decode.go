@@ -13,7 +13,9 @@ import (
 // The batch's First is 1: the caller knows how many rows came before.
 func (s *Scanner) Decode(b Block) (*Batch, []BadRow) {
 	d := newDecoder(s, b)
-	d.decode()
+	if !d.decodeFast() {
+		d.decode()
+	}
 	return d.batch(), d.bad
 }
 
@@ -38,9 +40,18 @@ func newDecoder(s *Scanner, b Block) *decoder {
 	}
 }
 
+// decodeFast decodes a block that is as it should be.
+func (d *decoder) decodeFast() (ok bool) {
+	if len(d.block.marks) > 0 || d.width == 0 || d.block.Text == "" || !d.s.d.mappable() {
+		return false
+	}
+	d.off, d.good, ok = d.s.d.mapFields(d.block.Text, d.width)
+	return ok
+}
+
 func (d *decoder) decode() {
 	text, marks := d.block.Text, d.block.marks
-	d.off = takeOffsets(0)
+	d.off, d.good = takeOffsets(0), 0
 	for pos := 0; pos < len(text); {
 		if len(d.bad) > 0 && !d.s.exact {
 			return

@@ -232,6 +232,10 @@ func TestBadRows(t *testing.T) {
 			`2 @7 "y\",p\"q,r": quote in an unquoted field: "y\"" (column 1, "a")`}},
 		{"too few fields", "a,b,c\n1,2\n", reading{}, "",
 			[]string{`1 @6 "1,2": row has 2 fields, header has 3`}},
+		{"too few fields at the end", "a,b\n1,2\n3", reading{}, "1|2",
+			[]string{`2 @8 "3": row has 1 field, header has 2`}},
+		{"a line feed for a comma", "a,b\n1\n2,3,4\n\"5\n\",6\n", reading{}, "5␊|6", []string{
+			`1 @4 "1": row has 1 field, header has 2`, `2 @6 "2,3,4": row has 3 fields, header has 2`}},
 		{"too many fields", "a\n1,2\n3\n", reading{}, "3",
 			[]string{`1 @2 "1,2": row has 2 fields, header has 1`}},
 		{"one field", "1\n", reading{columns: []string{"a", "b"}}, "",
