@@ -152,6 +152,14 @@ func needsRecords(n, last *numbered) error {
 // NeedsRecords tells whether the chain has to decode the source.
 func (p *Program) NeedsRecords() bool { return len(p.records) > 0 || p.encoder != nil }
 
+// ForRecords returns what is wrong with the chain for a source that has records.
+func (p *Program) ForRecords() error {
+	if len(p.readers) == 0 {
+		return nil
+	}
+	return p.readers[0].error(errors.New("reads the source's bytes, but the source has records"))
+}
+
 // Extensions returns what the encoder and the writers add to a key, in order;
 // encoded tells whether the first is an encoder's, which replaces the
 // extension of the key rather than following it.
@@ -200,8 +208,11 @@ type Error struct {
 
 func (e *Error) Error() string {
 	var b strings.Builder
-	if e.Processor != "" {
+	switch {
+	case e.Processor != "":
 		fmt.Fprintf(&b, "step %d %s: ", e.Step, e.Processor)
+	case e.Step > 0: // the zero step has no name
+		fmt.Fprintf(&b, "step %d: ", e.Step)
 	}
 	if e.Row > 0 {
 		fmt.Fprintf(&b, "row %d: ", e.Row)
@@ -222,7 +233,7 @@ func (n *numbered) error(err error) error {
 	}
 	var e *Error
 	if errors.As(err, &e) {
-		if e.Processor == "" {
+		if e.Step == 0 {
 			e.Step, e.Processor = n.number, n.name
 		}
 		return err
