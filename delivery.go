@@ -31,7 +31,7 @@ type delivery struct {
 	engine    *upload.Engine
 	admission *upload.Admission
 	cancel    context.CancelCauseFunc // ends the table alone
-	pending   *upload.Pending // finished, not yet visible
+	pending   *upload.Pending         // finished, not yet visible
 
 	report  TableReport
 	orphans []Orphan
@@ -60,6 +60,9 @@ func (w *Writer) plan(t Table) *delivery {
 	var err error
 	d.input, err = d.table.input()
 	complain(err)
+	if d.input.Source.Records != nil {
+		complain(program.ForRecords())
+	}
 	d.input.Parallel = w.parallel()
 	complain(d.name())
 	d.report.Err = errors.Join(errs...)
@@ -268,17 +271,15 @@ func (d *delivery) commit(ctx context.Context) (committed bool) {
 
 // commitAll makes all objects visible, if every table was delivered whole.
 func commitAll(ctx context.Context, ds []*delivery) {
-	whole := !slices.ContainsFunc(ds, func(d *delivery) bool { return d.report.Err != nil })
-	var wait sync.WaitGroup
 	var failed atomic.Pointer[delivery]
+	failed.Store(culprit(ds))
+	whole := failed.Load() == nil
+	var wait sync.WaitGroup
 	var visible atomic.Int64
 	for _, d := range ds {
 		wait.Go(func() {
-			if first := failed.Load(); !whole || first != nil {
-				d.abort(ctx)
-				if d.report.Err == nil {
-					d.giveUp(ds, first)
-				}
+			if first := failed.Load(); first != nil {
+				d.giveUp(ctx, first)
 				return
 			}
 			if d.commit(ctx) {
@@ -291,25 +292,48 @@ func commitAll(ctx context.Context, ds []*delivery) {
 	}
 	wait.Wait()
 	for _, d := range ds {
-		if d.report.Err != nil && whole && visible.Load() > 0 && !errors.Is(d.report.Err, ErrPartialCommit) {
+		others := visible.Load()
+		if d.unknown() {
+			others--
+		}
+		if d.report.Err != nil && whole && others > 0 {
 			d.partial()
 		}
 		d.done()
 	}
 }
 
-// giveUp is the end of a table that was whole, but another one was not.
-func (d *delivery) giveUp(ds []*delivery, first *delivery) {
-	if first == nil {
-		first = ds[slices.IndexFunc(ds, func(d *delivery) bool {
-			var sibling *siblingError
-			return d.report.Err != nil && !errors.As(d.report.Err, &sibling)
-		})]
+// culprit is the table whose failure is the reason for the others', nil if all
+// are whole.
+func culprit(ds []*delivery) *delivery {
+	var failed *delivery
+	for _, d := range ds {
+		switch {
+		case d.report.Err == nil:
+		case !isSibling(d.report.Err):
+			return d
+		case failed == nil:
+			failed = d
+		}
 	}
-	d.report.Err = &Error{Table: d.report.Key, Offset: -1, Err: &siblingError{first.report.Key}}
+	return failed
+}
+
+// giveUp is the end of a table that was whole, but another one was not.
+func (d *delivery) giveUp(ctx context.Context, first *delivery) {
+	d.abort(ctx)
+	if d.report.Err != nil {
+		return
+	}
+	d.report.Err = tableError(d.report.Key, failedSibling(first))
 	for i := range d.report.Objects {
 		d.report.Objects[i].Err = d.report.Err
 	}
+}
+
+// unknown tells whether nobody knows what became of the table's object.
+func (d *delivery) unknown() bool {
+	return slices.ContainsFunc(d.report.Objects, func(o Object) bool { return o.State == Unknown })
 }
 
 // partial marks a table that did not become visible while others did.
@@ -324,6 +348,9 @@ func (d *delivery) partial() {
 
 // done ends the table's report.
 func (d *delivery) done() {
+	if d.admission == nil {
+		d.table.discard()
+	}
 	d.report.Duration = time.Since(d.start)
 	d.tell(true)
 }
@@ -342,23 +369,20 @@ func (d *delivery) tell(done bool) {
 	if !done && (now-last < tellEvery.Milliseconds() || !d.told.CompareAndSwap(last, now)) {
 		return
 	}
+	// What is told is counted under the lock: it never goes back.
+	d.w.progress.Lock()
+	defer d.w.progress.Unlock()
+	f(d.progress(done))
+}
+
+func (d *delivery) progress(done bool) Progress {
 	p := Progress{Table: d.report.Key, Done: done, RowsRead: -1,
 		BytesRead: d.counts.BytesRead.Load(), BytesSent: d.sent.Load()}
 	if d.admission != nil {
 		p.Objects = 1
 	}
-	if d.program != nil && d.countsRows() {
+	if d.countsRows() {
 		p.RowsRead = d.counts.RowsRead.Load()
 	}
-	if err := d.w.tell(f, p); err != nil {
-		d.cancel(err)
-	}
-}
-
-func (w *Writer) tell(f func(Progress), p Progress) (err error) {
-	w.progress.Lock()
-	defer w.progress.Unlock()
-	defer recovered("WithProgress", &err)
-	f(p)
-	return nil
+	return p
 }

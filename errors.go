@@ -55,8 +55,11 @@ func (e *Error) text() string {
 	if e.Table != "" {
 		fmt.Fprintf(&b, "table %q: ", e.Table)
 	}
-	if e.Processor != "" {
+	switch {
+	case e.Processor != "":
 		fmt.Fprintf(&b, "step %d %s: ", e.Step, e.Processor)
+	case e.Step > 0: // the zero Processor has no name
+		fmt.Fprintf(&b, "step %d: ", e.Step)
 	}
 	if e.Object != "" && e.Object != e.Table {
 		fmt.Fprintf(&b, "object %q: ", e.Object)

@@ -78,6 +78,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -155,29 +156,31 @@ func (w *Writer) write(ctx context.Context, tables []Table, report *Report) erro
 			report.Orphans = append(report.Orphans, d.orphans...)
 		}
 	}()
-	if err := distinctKeys(ds); err != nil {
-		return err
-	}
+	distinctKeys(ds)
 	w.deliver(ctx, ds)
 	return joined(ds)
 }
 
-// distinctKeys fails every table whose object another table has too.
-func distinctKeys(ds []*delivery) error {
+// distinctKeys fails all tables if two of them make one object: which of the
+// two is meant nobody can tell.
+func distinctKeys(ds []*delivery) {
 	first := map[string]*delivery{}
-	var errs []error
+	var twice *siblingError
 	for _, d := range ds {
-		other, twice := first[d.key]
-		if !twice || d.key == "" {
+		other := first[d.key]
+		if other == nil || d.key == "" {
 			first[d.key] = d
 			continue
 		}
-		err := &Error{Table: d.report.Key, Object: d.key, Offset: -1,
-			Err: fmt.Errorf("table %q of the same Write makes the same object; nothing was written", other.report.Key)}
-		d.report.Err, other.report.Err = err, err
-		errs = append(errs, err)
+		d.report.Err = errors.Join(d.report.Err, &Error{Table: d.report.Key, Object: d.key, Offset: -1,
+			Err: fmt.Errorf("table %q of the same Write makes the same object; nothing was written", other.report.Key)})
+		twice = &siblingError{d.report.Key, fmt.Sprintf("two tables of the same Write make the object %q", d.key)}
 	}
-	return errors.Join(errs...)
+	for _, d := range ds {
+		if twice != nil && d.report.Err == nil {
+			d.report.Err = tableError(d.report.Key, twice)
+		}
+	}
 }
 
 // deliver runs the tables, each as soon as there is memory for it.
@@ -186,13 +189,17 @@ func (w *Writer) deliver(ctx context.Context, ds []*delivery) {
 	defer cancel(nil)
 	giveUp := func(d *delivery) {
 		if w.opts.allOrNothing && d.report.Err != nil {
-			cancel(&siblingError{d.report.Key})
+			cancel(failedSibling(d))
 		}
 	}
 	for _, d := range ds {
 		giveUp(d)
 	}
-	engine, err := w.connected(ctx)
+	var engine *upload.Engine
+	var err error
+	if slices.ContainsFunc(ds, func(d *delivery) bool { return d.report.Err == nil }) {
+		engine, err = w.connected(ctx)
+	}
 	var wait sync.WaitGroup
 	for _, d := range ds {
 		if err == nil && d.report.Err == nil {
@@ -267,8 +274,7 @@ func (w *Writer) parallel() int {
 func joined(ds []*delivery) error {
 	var errs []error
 	for _, d := range ds {
-		var sibling *siblingError
-		if err := d.report.Err; err != nil && !errors.As(err, &sibling) {
+		if err := d.report.Err; err != nil && !isSibling(err) {
 			errs = append(errs, err)
 		}
 	}
@@ -276,8 +282,15 @@ func joined(ds []*delivery) error {
 }
 
 // siblingError is the error of the tables that another one's failure stopped.
-type siblingError struct{ table string }
+type siblingError struct{ table, why string }
 
-func (e *siblingError) Error() string {
-	return fmt.Sprintf("not delivered: table %q failed, and WithAllOrNothing was given", e.table)
+func (e *siblingError) Error() string { return "not delivered: " + e.why }
+
+func failedSibling(d *delivery) *siblingError {
+	return &siblingError{d.report.Key, fmt.Sprintf("table %q failed, and WithAllOrNothing was given", d.report.Key)}
+}
+
+func isSibling(err error) bool {
+	var sibling *siblingError
+	return errors.As(err, &sibling)
 }

@@ -163,6 +163,14 @@ func (t *Table) source() (chain.Source, error) {
 	return src.chain(), nil
 }
 
+// discard closes a source that was never opened and yet holds something: the
+// rows of a query.
+func (t *Table) discard() {
+	if src, ok := t.Source.(*Source); ok && src != nil && src.records != nil {
+		_ = src.records().Close()
+	}
+}
+
 // isNil also finds the nil pointer in an interface, as a forgotten error check
 // leaves it.
 func isNil(r io.Reader) bool {
