@@ -42,15 +42,19 @@ func (c *command) tables() ([]table, error) {
 
 // fileTable delivers a CSV file, whatever its columns are.
 func (c *command) fileTable(name string) (table, error) {
-	info, err := os.Stat(name)
+	path, err := filepath.Abs(name) // "go -C" changes the folder: an error should say which it was
+	if err != nil {
+		return table{}, err
+	}
+	info, err := os.Stat(path)
 	if err != nil {
 		return table{}, err
 	}
 	if !info.Mode().IsRegular() {
-		return table{}, fmt.Errorf("%s is not a file: name CSV files, or none for the sample", name)
+		return table{}, fmt.Errorf("%s is not a file: name CSV files, or none for the sample", path)
 	}
-	folder, base := filepath.Split(name)
-	t := s3writer.NewTable(key(base), s3writer.File(os.DirFS(filepath.Clean(folder)), base), s3writer.Decompress())
+	folder, base := filepath.Split(path)
+	t := s3writer.NewTable(key(base), s3writer.File(os.DirFS(folder), base), s3writer.Decompress())
 	t.CSV.Comma = byte(c.comma)
 	if c.comma == 0 && filepath.Ext(t.Key) == ".tsv" {
 		t.CSV.Comma = '\t'
@@ -59,7 +63,7 @@ func (c *command) fileTable(name string) (table, error) {
 		t.Processors = append(t.Processors, s3writer.Select(c.columns...))
 	}
 	t.Processors = append(t.Processors, s3writer.RowNumber("row_number"), s3writer.Gzip())
-	return table{Table: t, size: info.Size(), origin: name}, nil
+	return table{Table: t, size: info.Size(), origin: path}, nil
 }
 
 // key is the name of a file without the compression that Decompress undoes.

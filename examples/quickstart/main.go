@@ -62,7 +62,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	bars.wait()
 	if err != nil {
 		listCommitted(stdout, report)
-		return err
+		return c.advise(err)
 	}
 	summarize(stdout, report)
 	return readBack(ctx, stdout, t, report)
@@ -81,12 +81,7 @@ type command struct {
 func (c *command) parse(args []string, stderr io.Writer) error {
 	c.size = 256 << 20
 	f := flag.NewFlagSet("quickstart", flag.ContinueOnError)
-	f.SetOutput(stderr)
-	f.Usage = func() {
-		fmt.Fprint(stderr, "usage: quickstart [flags] [file.csv ...]\n\n"+
-			"Delivers CSV files, or a sample, into a bucket and shows what arrived.\n\n")
-		f.PrintDefaults()
-	}
+	f.SetOutput(io.Discard) // main prints the error
 	f.StringVar(&c.bucket, "bucket", "", "deliver into this `bucket`, with the AWS SDK's default credentials; default: an S3 server in this process")
 	f.StringVar(&c.endpoint, "endpoint", "", "the bucket is at this `URL` and not at AWS (MinIO, Ceph, R2 ...)")
 	f.StringVar(&c.region, "region", "", "the bucket's `region`; default: looked up")
@@ -97,6 +92,9 @@ func (c *command) parse(args []string, stderr io.Writer) error {
 	f.Var(&c.columns, "select", "keep these `columns` of the files, as in id,amount")
 	f.Var(&c.comma, "comma", "the files' field delimiter, one `byte`; default: a comma, a tab in .tsv")
 	if err := f.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			usage(f, stderr)
+		}
 		return err
 	}
 	c.files = f.Args()
@@ -111,10 +109,17 @@ func (c *command) parse(args []string, stderr io.Writer) error {
 	return nil
 }
 
+func usage(f *flag.FlagSet, w io.Writer) {
+	fmt.Fprint(w, "usage: quickstart [flags] [file.csv ...]\n\n"+
+		"Delivers CSV files, or a sample, into a bucket and shows what arrived.\n\n")
+	f.SetOutput(w)
+	f.PrintDefaults()
+}
+
 func describe(w io.Writer, t *target, prefix string, tables []table) {
 	fmt.Fprintf(w, "%s\n\n", t.where)
 	for _, t := range tables {
-		fmt.Fprintf(w, "%s, %s of %s\n", t.Key, byteSize(t.size), t.origin)
+		fmt.Fprintf(w, "%s: %s from %s\n", t.Key, byteSize(t.size), t.origin)
 		for i, p := range t.Processors {
 			fmt.Fprintf(w, "  %d %v\n", i+1, p)
 		}
@@ -134,6 +139,14 @@ func summarize(w io.Writer, report *s3writer.Report) {
 	rate := float64(read) / 1e6 / report.Duration.Seconds()
 	fmt.Fprintf(w, "delivered %s, %d rows, in %v: %.0f MB/s; %s stored\n\n",
 		byteSize(read), rows, report.Duration.Round(time.Millisecond), rate, byteSize(stored))
+}
+
+// advise says what a stranger can do about the commonest refusal.
+func (c *command) advise(err error) error {
+	if c.role == "" && errors.Is(err, s3writer.ErrCredentials) {
+		return fmt.Errorf("%w\nset AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or assume a role with -role", err)
+	}
+	return err
 }
 
 // listCommitted shows what arrived although something failed.

@@ -11,47 +11,61 @@ import (
 	"github.com/seed149ec23d/s3writer"
 )
 
-// bars are a progress bar for each table. Where the output is no terminal
-// there are none.
+// maxBars is how many tables have a bar each; more share one.
+const maxBars = 12
+
+// bars show how far the tables are. Where the output is no terminal there are
+// none.
 type bars struct {
-	all     *mpb.Progress
-	byTable map[string]*mpb.Bar
-	sizes   map[string]int64
+	all    *mpb.Progress // nil: no terminal
+	tables map[string]*tableBar
+}
+
+type tableBar struct {
+	bar  *mpb.Bar
+	read int64
 }
 
 func newBars(w io.Writer, tables []table) *bars {
-	b := &bars{byTable: map[string]*mpb.Bar{}, sizes: map[string]int64{}}
+	b := &bars{tables: map[string]*tableBar{}}
 	f, ok := w.(*os.File)
 	if !ok || !term.IsTerminal(int(f.Fd())) {
 		return b
 	}
 	b.all = mpb.New(mpb.WithOutput(f), mpb.WithWidth(40))
+	if len(tables) <= maxBars {
+		for _, t := range tables {
+			b.tables[t.Key] = &tableBar{bar: b.add(t.Key, t.size)}
+		}
+		return b
+	}
+	var size int64
 	for _, t := range tables {
-		b.sizes[t.Key] = t.size
-		b.byTable[t.Key] = b.all.AddBar(t.size,
-			mpb.PrependDecorators(decor.Name(t.Key, decor.WCSyncSpaceR)),
-			mpb.AppendDecorators(
-				decor.Percentage(decor.WCSyncSpace),
-				decor.Current(decor.SizeB1024(0), "% .1f", decor.WCSyncSpace),
-				decor.AverageSpeed(decor.SizeB1000(0), "% .0f", decor.WCSyncSpace),
-			),
-		)
+		size += t.size
+	}
+	shared := b.add("all tables", size)
+	for _, t := range tables {
+		b.tables[t.Key] = &tableBar{bar: shared}
 	}
 	return b
 }
 
+func (b *bars) add(name string, size int64) *mpb.Bar {
+	return b.all.AddBar(size,
+		mpb.PrependDecorators(decor.Name(name, decor.WCSyncSpaceR)),
+		mpb.AppendDecorators(
+			decor.Percentage(decor.WCSyncSpace),
+			decor.Current(decor.SizeB1024(0), "% .1f", decor.WCSyncSpace),
+			decor.AverageSpeed(decor.SizeB1000(0), "% .0f", decor.WCSyncSpace),
+		),
+	)
+}
+
 // show is called by the Writer, one call at a time.
 func (b *bars) show(p s3writer.Progress) {
-	bar := b.byTable[p.Table]
-	if bar == nil {
-		return
-	}
-	bar.SetCurrent(p.BytesRead)
-	switch {
-	case p.Done && p.BytesRead >= b.sizes[p.Table]:
-		bar.SetTotal(p.BytesRead, true)
-	case p.Done:
-		bar.Abort(false)
+	if t := b.tables[p.Table]; t != nil {
+		t.bar.IncrInt64(p.BytesRead - t.read)
+		t.read = p.BytesRead
 	}
 }
 
@@ -60,8 +74,8 @@ func (b *bars) wait() {
 	if b.all == nil {
 		return
 	}
-	for _, bar := range b.byTable {
-		bar.Abort(false) // no effect on those that are complete
+	for _, t := range b.tables {
+		t.bar.Abort(false) // no effect on those that are complete
 	}
 	b.all.Wait()
 }

@@ -36,7 +36,7 @@ func generated(key string, size int64, header string, row appendRow, processors 
 	open := func(context.Context) (io.ReadCloser, error) {
 		return io.NopCloser(newGenerator(size, header, row)), nil
 	}
-	return table{s3writer.NewTable(key, s3writer.SourceFunc(open), processors...), size, "generated CSV"}
+	return table{s3writer.NewTable(key, s3writer.SourceFunc(open), processors...), size, "the generator"}
 }
 
 // appendRow appends row number n of a table, with its line end.

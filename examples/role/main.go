@@ -34,19 +34,20 @@ func main() {
 		RoleName:   "s3-writer",
 		ExternalID: "project-42",
 		Base:       s3writer.StaticCredentials("AKIAOURSERVICE000001", "our secret", ""),
-		Endpoint:   srv.URL,
 	}
-	fmt.Println(role) // secrets are never printed
+	fmt.Println(role) // a secret is never printed
+	role.Endpoint = srv.URL
 	if err := deliver(srv.URL, role); err != nil {
 		log.Fatal(err)
 	}
 	body, _ := srv.Get("writer-sample", "exports/orders.csv")
-	fmt.Printf("%s\n", body)
+	fmt.Printf("%s", body)
 
 	// What a customer sees who made a mistake.
 	role.ExternalID = "project-43"
 	err := deliver(srv.URL, role)
-	fmt.Println(errors.Is(err, s3writer.ErrCredentials), err)
+	fmt.Println("wrong credentials:", errors.Is(err, s3writer.ErrCredentials))
+	log.Print(err)
 }
 
 func deliver(endpoint string, role s3writer.AssumeRole) error {
