@@ -8,30 +8,59 @@ import (
 )
 
 const (
-	firstLimit = 8
+	firstLimit = 2
 	mostLimit  = 64
 	slowDown   = 0.7         // what a throttled engine's limit is multiplied with
 	cutPause   = time.Second // and how often at most: one burst of refusals is one event
+
+	gain       = 1.25             // how much faster twice the requests must be to be worth their memory
+	probeAgain = 10 * time.Second // when to try once more
+	perRequest = 256 << 10        // what a request costs besides its bytes, in bytes
 )
 
 // limiter bounds the requests in flight, in the order they ask. It doubles its
-// limit per round of successes until the server first asks to slow down, and
-// then adds one per round, as TCP does.
+// limit as long as that makes the whole faster: over a distance it soon has
+// them all in flight, and where the processor or the line is the bound, a few
+// in flight take a few parts' memory. A server that asks to slow down is
+// given less, and then one more per round, as TCP does.
 type limiter struct {
 	mu       sync.Mutex
 	limit    float64
 	most     float64
-	probing  bool // never throttled so far
+	probing  bool
 	inFlight int
 	queue    []chan struct{}
 	lastCut  time.Time
+
+	level level
+	last  level // the one before, to go back to
+}
+
+// level is what was measured at one limit.
+type level struct {
+	limit float64
+	since time.Time // requests begun before are the last level's
+	full  bool      // there were as many requests as the limit allows
+	count int
+	work  int64 // bytes, and perRequest for each
+	took  time.Duration
+}
+
+// pace is the bytes per second that all requests together make.
+func (v level) pace() float64 {
+	if v.took <= 0 {
+		return 0
+	}
+	return v.limit * float64(v.work) / v.took.Seconds()
 }
 
 func newLimiter(bound int) *limiter {
 	if bound > 0 {
 		return &limiter{limit: float64(bound), most: float64(bound)}
 	}
-	return &limiter{limit: firstLimit, most: mostLimit, probing: true}
+	l := &limiter{limit: firstLimit, most: mostLimit, probing: true}
+	l.level.limit = l.limit
+	return l
 }
 
 func (l *limiter) acquire(ctx context.Context) error {
@@ -40,7 +69,7 @@ func (l *limiter) acquire(ctx context.Context) error {
 	}
 	l.mu.Lock()
 	if len(l.queue) == 0 && l.inFlight < int(l.limit) {
-		l.inFlight++
+		l.enter()
 		l.mu.Unlock()
 		return nil
 	}
@@ -72,7 +101,13 @@ const (
 	throttled               // it asked for less
 )
 
-func (l *limiter) release(r result) {
+// sample is a request that succeeded: how much it sent, and how long that took.
+type sample struct {
+	bytes int64
+	took  time.Duration
+}
+
+func (l *limiter) release(r result, s sample) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	busy := l.inFlight >= int(l.limit)
@@ -82,20 +117,56 @@ func (l *limiter) release(r result) {
 		l.limit = max(1, l.limit*slowDown)
 		l.probing = false
 		l.lastCut = now
-	case r == succeeded && busy && l.probing:
-		l.limit = min(l.most, l.limit+1)
-	case r == succeeded && busy:
+	case r == succeeded && l.probing:
+		l.probe(s, now)
+	case r == succeeded && busy && l.throttled():
 		l.limit = min(l.most, l.limit+1/l.limit)
+	case r == succeeded && busy && l.limit < l.most && now.Sub(l.level.since) >= probeAgain:
+		l.probing = true
+		l.last = level{}
+		l.level = level{limit: l.limit, since: now}
 	}
 	l.admit()
+}
+
+func (l *limiter) throttled() bool { return !l.lastCut.IsZero() }
+
+// probe measures the level, and goes on to the next one or back to the last,
+// if there is demand for more than the level has.
+// Requests without a body say nothing about the pace.
+func (l *limiter) probe(s sample, now time.Time) {
+	if s.took <= 0 || now.Add(-s.took).Before(l.level.since) {
+		return
+	}
+	l.level.count++
+	l.level.work += s.bytes + perRequest
+	l.level.took += s.took
+	if !l.level.full || l.level.count < max(2, int(l.limit)/2) {
+		return
+	}
+	switch {
+	case l.last.limit == 0 || l.level.pace() >= gain*l.last.pace():
+		l.last = l.level
+		l.limit = min(l.most, 2*l.limit)
+		l.probing = l.limit > l.last.limit
+	default:
+		l.limit = l.last.limit
+		l.probing = false
+	}
+	l.level = level{limit: l.limit, since: now}
 }
 
 func (l *limiter) admit() {
 	for len(l.queue) > 0 && l.inFlight < int(l.limit) {
 		close(l.queue[0])
 		l.queue = slices.Delete(l.queue, 0, 1)
-		l.inFlight++
+		l.enter()
 	}
+}
+
+func (l *limiter) enter() {
+	l.inFlight++
+	l.level.full = l.level.full || l.inFlight >= int(l.limit)
 }
 
 func (l *limiter) stats() (inFlight, limit int) {

@@ -24,6 +24,7 @@ type pool struct {
 
 	mu         sync.Mutex
 	charged    int64 // sum of all accounts' charges
+	occupied   int64 // sum of what they hold; the rest of a charge is a promise
 	peak       int64
 	reserved   int64 // sum of what admissions have reserved
 	admissions int
@@ -348,10 +349,12 @@ func (p *pool) filled(page []byte) []byte {
 // is no room for: what is free counts for nobody, yet it is memory.
 func (p *pool) change(a *account, f func()) {
 	p.charged -= a.charge()
+	p.occupied -= a.extra + a.held
 	f()
 	p.charged += a.charge()
+	p.occupied += a.extra + a.held
 	p.peak = max(p.peak, p.charged)
-	keep := max(0, (p.budget-p.charged)/p.page)
+	keep := max(0, (p.budget-p.occupied)/p.page)
 	if p.charged == 0 {
 		keep = min(keep, idlePages)
 	}

@@ -3,6 +3,7 @@ package upload
 import (
 	"errors"
 	"io"
+	"time"
 
 	"github.com/minio/crc64nvme"
 )
@@ -53,11 +54,15 @@ type body struct {
 	part     *part
 	off      int64
 	progress func() // called when bytes were read
+	began    time.Time
 }
 
 func (b *body) Len() int { return int(b.part.size - b.off) }
 
 func (b *body) Read(p []byte) (int, error) {
+	if b.began.IsZero() {
+		b.began = time.Now()
+	}
 	n, err := b.ReadAt(p, b.off)
 	b.off += int64(n)
 	b.progress()

@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"testing"
 	"testing/iotest"
+	"testing/synctest"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -199,28 +200,61 @@ func fill(v reflect.Value) {
 	}
 }
 
+// rounds fills l with requests again and again; all of a round take the same
+// time, as took has it for that many in flight.
+func rounds(l *limiter, n int, took func(inFlight int) time.Duration) (peak int) {
+	for range n {
+		_, limit := l.stats()
+		peak = max(peak, limit)
+		for range limit {
+			l.acquire(context.Background())
+		}
+		d := took(limit)
+		time.Sleep(d) // of the bubble's clock
+		for range limit {
+			l.release(succeeded, sample{bytes: 8 << 20, took: d})
+		}
+	}
+	return peak
+}
+
 func TestLimiterFindsThePace(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		took func(int) time.Duration
+		want int
+		peak int
+	}{
+		{"far away", func(int) time.Duration { return 120 * time.Millisecond }, mostLimit, mostLimit},
+		{"bound by the processor", func(n int) time.Duration { return time.Duration(n) * 5 * time.Millisecond }, firstLimit, 2 * firstLimit},
+		{"a line of twenty connections", func(n int) time.Duration { return time.Duration(max(n, 20)) * 10 * time.Millisecond }, 32, 64},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := newLimiter(0)
+				if peak := rounds(l, 12, tt.took); peak > tt.peak {
+					t.Errorf("limit was %d, want at most %d", peak, tt.peak)
+				}
+				if _, limit := l.stats(); limit != tt.want {
+					t.Errorf("limit is %d, want %d", limit, tt.want)
+				}
+			})
+		})
+	}
+}
+
+func TestLimiterSlowsDown(t *testing.T) {
 	l := newLimiter(0)
 	ctx := context.Background()
-	hold := func() int {
-		n := 0
-		for _, limit := l.stats(); n < limit; n++ {
+	hold := func() {
+		for n, limit := l.stats(); n < limit; n++ {
 			l.acquire(ctx)
 		}
-		return n
-	}
-	for range 10 {
-		for range hold() {
-			l.release(succeeded)
-		}
-	}
-	if _, limit := l.stats(); limit <= firstLimit {
-		t.Errorf("limit is %d after many successes", limit)
 	}
 	l.limit = mostLimit
 	hold()
 	for range mostLimit {
-		l.release(throttled)
+		l.release(throttled, sample{})
 	}
 	if _, limit := l.stats(); limit != 44 {
 		t.Errorf("one burst of refusals left a limit of %d, want 44", limit)
@@ -236,8 +270,8 @@ func TestLimiterFindsThePace(t *testing.T) {
 	if err := <-got; err == nil {
 		t.Error("a third request was let in")
 	}
-	fixed.release(succeeded)
-	fixed.release(succeeded)
+	fixed.release(succeeded, sample{})
+	fixed.release(succeeded, sample{})
 	if n, limit := fixed.stats(); n != 0 || limit != 2 {
 		t.Errorf("%d in flight of %d", n, limit)
 	}

@@ -52,10 +52,10 @@ func (e *Engine) doInSlot(ctx context.Context, r *request) (lost bool, err error
 	tried := tries{began: time.Now()}
 	for {
 		used := settingsOf(e)
-		err := e.try(ctx, r, used)
+		took, err := e.try(ctx, r, used)
 		v := classify(r, err)
 		lost = lost || v.lost
-		e.slots.release(v.result())
+		e.slots.release(v.result(), r.sample(took))
 		if err == nil {
 			return lost, nil
 		}
@@ -84,9 +84,17 @@ func settingsOf(e *Engine) used {
 	return used{checksums: e.checksums(), region: e.regionNow(), refreshes: e.refreshed()}
 }
 
-// try sends r once. A try without progress is given up: the next one gets a
-// connection of its own.
-func (e *Engine) try(ctx context.Context, r *request, u used) error {
+// sample is what the limiter learns of r.
+func (r *request) sample(took time.Duration) sample {
+	if r.body == nil {
+		return sample{}
+	}
+	return sample{bytes: r.body.size, took: took}
+}
+
+// try sends r once, and says how long that took from the body's first byte on.
+// A try without progress is given up: the next one gets a connection of its own.
+func (e *Engine) try(ctx context.Context, r *request, u used) (took time.Duration, err error) {
 	e.counters.requests.Add(1)
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -96,11 +104,14 @@ func (e *Engine) try(ctx context.Context, r *request, u used) error {
 	if r.body != nil {
 		a.body = &body{part: r.body, progress: func() { watch.Reset(e.pace.stall) }}
 	}
-	err := r.send(ctx, a)
-	if err != nil && context.Cause(ctx) == errStalled {
-		return errStalled
+	err = r.send(ctx, a)
+	if a.body != nil && !a.body.began.IsZero() {
+		took = time.Since(a.body.began)
 	}
-	return err
+	if err != nil && context.Cause(ctx) == errStalled {
+		err = errStalled
+	}
+	return took, err
 }
 
 // tries counts what a request has been through.
