@@ -184,8 +184,9 @@ func TestBadRows(t *testing.T) {
 
 // TestBadRowFarBehind finds a row with the right number behind many blocks.
 func TestBadRowFarBehind(t *testing.T) {
-	const good = 200_000
-	in := "id,name\n" + strings.Repeat("1,a\n", good) + "2\n" + strings.Repeat("1,a\n", good)
+	const good = 20_000
+	row := "1," + strings.Repeat("a", 47) + "\n"
+	in := "id,name\n" + strings.Repeat(row, good) + "2\n" + strings.Repeat(row, good)
 	for _, chain := range chains {
 		if !chain.records {
 			continue
@@ -193,7 +194,7 @@ func TestBadRowFarBehind(t *testing.T) {
 		t.Run(chain.name, func(t *testing.T) {
 			srv := newServer(t)
 			_, err := newWriter(t, srv).Write(t.Context(), csv("t.csv", in, chain.processors...))
-			wantText(t, err, fmt.Sprintf(`s3writer: table "t.csv": row %d (byte %d): row has 1 field, header has 2`, good+1, 8+4*good))
+			wantText(t, err, fmt.Sprintf(`s3writer: table "t.csv": row %d (byte %d): row has 1 field, header has 2`, good+1, 8+50*good))
 			wantNothing(t, srv)
 		})
 	}
@@ -294,7 +295,7 @@ func (e errorString) Error() string { return string(e) }
 // library, after a first part has been sent as well as at once.
 func TestBadReader(t *testing.T) {
 	small := "id,name\n1,a\n"
-	large := "id,name\n" + strings.Repeat("1,a\n", 9<<18) // 9 MiB: a part is on its way
+	large := "id,name\n" + strings.Repeat("1,"+strings.Repeat("a", 4093)+"\n", 9<<8) // 9 MiB: a part is on its way
 	var nilFile *os.File
 	var nilSource *s3writer.Source
 	for _, test := range []struct {
@@ -348,7 +349,7 @@ func TestBadReader(t *testing.T) {
 	} {
 		for _, chain := range chains {
 			for _, text := range []string{"", small, large} {
-				if text == large && !slices.Contains([]string{"copy", "select, jsonlines, gzip"}, chain.name) {
+				if text == large && !slices.Contains([]string{"copy", "filter"}, chain.name) {
 					continue
 				}
 				t.Run(fmt.Sprintf("%s/%s/%d bytes", test.name, chain.name, len(text)), func(t *testing.T) {
