@@ -148,7 +148,7 @@ func testRoleWrongBase(t *testing.T, s *session) {
 func testRoleBaseRemoved(t *testing.T, s *session) {
 	keys := s.to.server.AddUser(t, "leaving-assumer", leastPolicy)
 	s.role.Base = s3writer.StaticCredentials(keys.AccessKeyID, keys.SecretAccessKey, "")
-	source := newGate(sample(34, 40*mib), nil)
+	source := newGate(sample(34, 26*mib), nil)
 	w := s.writer(s3writer.WithCredentials(s.role))
 	_, err := s.interrupt(t.Context(), w, s3writer.NewTable("orders.csv", source), func() {
 		s.to.server.RemoveUser(t, "leaving-assumer")

@@ -78,13 +78,15 @@ func fromEnvironment(t *testing.T) *target {
 		t.Fatal(err)
 	}
 	to := &target{
-		traits:          traits{checksOwner: true, storageClass: "STANDARD_IA"},
 		bucket:          name,
 		prefix:          "s3writer-e2e-" + rand.Text() + "/",
 		region:          os.Getenv("S3WRITER_E2E_REGION"),
 		endpoint:        os.Getenv("S3WRITER_E2E_ENDPOINT"),
 		awsConfig:       cfg,
 		newRoundTripper: func() http.RoundTripper { return http.DefaultTransport.(*http.Transport).Clone() },
+	}
+	if to.endpoint == "" {
+		to.traits = traits{checksOwner: true, storageClass: "STANDARD_IA"}
 	}
 	if role := os.Getenv("S3WRITER_E2E_ROLE"); role != "" {
 		to.credentials = s3writer.AssumeRole{RoleARN: role, ExternalID: os.Getenv("S3WRITER_E2E_EXTERNAL_ID")}
