@@ -99,10 +99,21 @@ func explained(err error) error {
 	}
 	for _, kind := range []error{ErrAccessDenied, ErrCredentials, ErrNoSuchBucket, ErrExists, ErrCommitUnknown} {
 		if errors.Is(err, kind) {
-			return err
+			return innermost(err, kind)
 		}
 	}
 	return nil
+}
+
+// innermost takes off what is wrapped around the error that knows its kind.
+func innermost(err, kind error) error {
+	for {
+		below := errors.Unwrap(err)
+		if below == nil || below == kind || !errors.Is(below, kind) {
+			return err
+		}
+		err = below
+	}
 }
 
 func explanation(kind error, action, resource string, err error) string {
