@@ -227,7 +227,7 @@ func (p *Pending) result() Result { return Result{CRC64NVME: p.CRC64NVME, State:
 
 func (p *Pending) commit(ctx context.Context) (Result, error) {
 	var res Result
-	r := &request{name: opComplete, key: p.Key, commits: true, send: func(ctx context.Context, a attempt) (err error) {
+	r := &request{name: opComplete, key: p.Key, commits: true, caller: ctx, send: func(ctx context.Context, a attempt) (err error) {
 		res, err = p.complete(ctx, a)
 		return err
 	}}

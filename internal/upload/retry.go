@@ -24,8 +24,13 @@ type request struct {
 	body     *part // may be nil
 	attempts int   // 0: as many as usual
 	commits  bool  // makes the object visible: once it may have, only an answer ends it
-	begun    func()
-	send     func(context.Context, attempt) error
+
+	// caller ends the request too, as long as it cannot have been carried
+	// out. It may be nil.
+	caller context.Context
+
+	begun func()
+	send  func(context.Context, attempt) error
 }
 
 // attempt is what one try is sent with.
@@ -62,13 +67,17 @@ func (e *Engine) doInSlot(ctx context.Context, r *request) (lost bool, err error
 		if v.class == throttle {
 			e.counters.throttles.Add(1)
 		}
-		again, pause := e.again(ctx, r, &tried, used, v, err, lost)
+		wait := ctx
+		if r.caller != nil && !lost {
+			wait = r.caller
+		}
+		again, pause := e.again(wait, r, &tried, used, v, err, lost)
 		if !again {
-			return lost, e.explain(ctx, r, err)
+			return lost, e.explain(wait, r, err)
 		}
 		e.counters.retries.Add(1)
-		if sleep(ctx, pause) != nil || e.slots.acquire(ctx) != nil {
-			return lost, e.explain(ctx, r, err)
+		if sleep(wait, pause) != nil || e.slots.acquire(wait) != nil {
+			return lost, e.explain(wait, r, err)
 		}
 	}
 }
@@ -229,7 +238,7 @@ func classify(r *request, err error) verdict {
 	code, message := codeOf(err)
 	status := statusOf(err)
 	if status == 0 && code == "" {
-		return verdict{class: network(err), lost: true}
+		return verdict{class: transient, lost: true} // it was sent and got no answer
 	}
 	v := verdict{class: refusal(r, status, code), after: retryAfter(err)}
 	if region := RegionOf(err); region != "" && isMisplaced(status, code) {
@@ -312,7 +321,7 @@ func beforeSending(err error) bool {
 		return true
 	}
 	var dns *net.DNSError
-	if errors.As(err, &dns) || isCertificate(err) {
+	if errors.As(err, &dns) || isCertificate(err) || isScheme(err) {
 		return true
 	}
 	if service := serviceOf(err); service != "" && service != s3.ServiceID {
@@ -334,7 +343,7 @@ func unsent(err error) class {
 	code, _ := codeOf(err)
 	var dns *net.DNSError
 	switch {
-	case errors.As(err, &dns) && dns.IsNotFound, isCertificate(err):
+	case errors.As(err, &dns) && dns.IsNotFound, isCertificate(err), isScheme(err):
 		return fatal
 	case code != "" && statusOf(err) != 0: // STS has answered
 		return refusal(&request{}, statusOf(err), code)
@@ -342,15 +351,6 @@ func unsent(err error) class {
 		return transient
 	}
 	return fatal
-}
-
-// network judges a request that was sent and got no answer.
-func network(err error) class {
-	if isCertificate(err) || strings.Contains(err.Error(), "server gave HTTP response to HTTPS client") ||
-		strings.Contains(err.Error(), "unsupported protocol scheme") {
-		return fatal
-	}
-	return transient
 }
 
 func isNetwork(err error) bool {
@@ -363,6 +363,12 @@ func isCertificate(err error) bool {
 	var verification *tls.CertificateVerificationError
 	var authority x509.UnknownAuthorityError
 	return errors.As(err, &verification) || errors.As(err, &authority)
+}
+
+// isScheme tells the endpoints that do not speak what their URL says.
+func isScheme(err error) bool {
+	return strings.Contains(err.Error(), "server gave HTTP response to HTTPS client") ||
+		strings.Contains(err.Error(), "unsupported protocol scheme")
 }
 
 func retryAfter(err error) time.Duration {
