@@ -181,6 +181,8 @@ func (b *bucket) complete(in *s3.CompleteMultipartUploadInput) (etag string, err
 			return "", refused(400, "InvalidPart")
 		case *p.PartNumber != int32(i+1):
 			return "", refused(400, "InvalidPartOrder")
+		case i > 0 && len(body) == 0:
+			return "", refused(400, "EmptyPart")
 		case i < len(in.MultipartUpload.Parts)-1 && len(body) < b.minPart:
 			return "", refused(400, "EntityTooSmall")
 		case p.ChecksumCRC64NVME != nil && *p.ChecksumCRC64NVME != checksumOf(body):

@@ -2,7 +2,6 @@ package upload
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"sync"
 )
@@ -33,7 +32,6 @@ type pool struct {
 	admitting  []*waiter // first come, first served
 	taking     []*waiter // at most one per stream
 	held       []*Pending
-	growing    chan struct{} // the right to wait for memory while holding more than one's reserve
 }
 
 // account is one table's share of the pool. Its fields belong to the pool's lock.
@@ -41,42 +39,31 @@ type account struct {
 	reserve int64
 	extra   int64 // state outside the pool, counted
 	held    int64 // bytes in pages and in kept bodies
+	claim   int64 // bytes of pages promised to the part being filled
 	flight  int   // parts being sent
 }
 
-func (a *account) charge() int64 { return a.extra + max(a.reserve, a.held) }
+func (a *account) charge() int64 { return a.extra + max(a.reserve, a.held) + a.claim }
 
-// waiter is a table that waits for its admission, or a stream that waits for a page.
+// waiter is a table that waits for its admission, or a stream that waits for a
+// page or for a claim.
 type waiter struct {
 	account        *account
 	reserve, extra int64 // of an admission
-	need           need
+	claim          int64 // wanted
+	patient        bool  // waits for parts of its own, if there are any, before it makes waiting bodies go
 	page           []byte
 	ready          chan struct{}
 	poke           chan struct{} // there may be a waiting body to send
 }
-
-// need is how much a waiter may ask of others.
-type need int
-
-const (
-	modest need = iota // waits for parts of its own, if there are any, before it makes waiting bodies go
-	keen               // makes waiting bodies go at once
-	sated              // has enough to send: gives up when it has no parts of its own to wait for
-)
 
 func newPool(budget, page, basePart int64) *pool {
 	return &pool{
 		page:       page,
 		budget:     budget,
 		reservable: budget - max(budget/4, min(basePart, budget/2)),
-		growing:    make(chan struct{}, 1),
 	}
 }
-
-// lendable is the most one stream can be sure to get in the end, if it is the
-// only one that waits while it holds more than its reserve.
-func (p *pool) lendable(reserve int64) int64 { return p.budget - p.reservable + reserve }
 
 // admit waits for a reserve.
 func (p *pool) admit(ctx context.Context, reserve, extra int64) (*account, error) {
@@ -84,7 +71,7 @@ func (p *pool) admit(ctx context.Context, reserve, extra int64) (*account, error
 		return nil, cause(ctx)
 	}
 	w := newWaiter(&account{})
-	w.reserve, w.extra, w.need = reserve, extra, keen
+	w.reserve, w.extra = reserve, extra
 	p.mu.Lock()
 	p.admitting = append(p.admitting, w)
 	p.grant()
@@ -132,34 +119,61 @@ func (p *pool) take(a *account) ([]byte, bool) {
 	return p.filled(page), true
 }
 
-// wait gives a page as soon as there is one. It gives none to the sated, once
-// there is nothing more to hope for.
-func (p *pool) wait(ctx context.Context, a *account, n need) ([]byte, error) {
+// wait gives a page as soon as there is one.
+func (p *pool) wait(ctx context.Context, a *account) ([]byte, error) {
 	w := newWaiter(a)
-	w.need = n
+	w.patient = true
+	if err := p.queue(ctx, w); err != nil {
+		return nil, err
+	}
+	return p.filled(w.page), nil
+}
+
+// claim waits until n bytes beyond the reserve can be promised to the next part
+// of a, all at once: who has them need not wait in the middle of the part, so
+// large objects never wait for each other while both hold half of what they
+// need. It promises less where others have reserved too much. It returns what
+// was promised.
+func (p *pool) claim(ctx context.Context, a *account, n int64) (int64, error) {
+	w := newWaiter(a)
+	w.claim = roundUp(n, p.page)
+	if err := p.queue(ctx, w); err != nil {
+		return 0, err
+	}
+	return w.claim, nil
+}
+
+// unclaim gives back what the part did not need.
+func (p *pool) unclaim(a *account) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if a.claim > 0 {
+		p.change(a, func() { a.claim = 0 })
+		p.grant()
+	}
+}
+
+func (p *pool) queue(ctx context.Context, w *waiter) error {
 	p.mu.Lock()
 	p.taking = append(p.taking, w)
 	p.grant()
 	p.mu.Unlock()
 	err := p.await(ctx, w)
 	if err == nil {
-		return p.filled(w.page), nil
+		return nil
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if i := slices.Index(p.taking, w); i >= 0 {
+	i := slices.Index(p.taking, w)
+	switch {
+	case i >= 0:
 		p.taking = slices.Delete(p.taking, i, i+1)
 		p.grant()
-	} else {
-		p.giveLocked(a, [][]byte{p.filled(w.page)})
+	case w.claim == 0: // the page came too late
+		p.giveLocked(w.account, [][]byte{p.filled(w.page)})
 	}
-	if err == errSated {
-		err = nil
-	}
-	return nil, err
+	return err
 }
-
-var errSated = errors.New("nothing more to wait for")
 
 // await waits for the grant. A waiter makes room itself when finished objects
 // sit in memory, waiting for their commit: it sends one, then looks again.
@@ -174,9 +188,6 @@ func (p *pool) await(ctx context.Context, w *waiter) error {
 			b.relieve(ctx)
 			continue
 		}
-		if w.need == sated && p.flight(w.account) == 0 {
-			return errSated
-		}
 		select {
 		case <-w.ready:
 			return nil
@@ -185,12 +196,6 @@ func (p *pool) await(ctx context.Context, w *waiter) error {
 			return cause(ctx)
 		}
 	}
-}
-
-func (p *pool) flight(a *account) int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return a.flight
 }
 
 // give takes pages back.
@@ -274,7 +279,7 @@ func (p *pool) unhold(b *Pending) {
 func (p *pool) nextHeld(w *waiter) *Pending {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.held) == 0 || w.need == modest && w.account.flight > 0 {
+	if len(p.held) == 0 || w.patient && w.account.flight > 0 {
 		return nil
 	}
 	i := max(0, slices.IndexFunc(p.held, func(b *Pending) bool { return b.account == w.account }))
@@ -296,14 +301,31 @@ func (p *pool) grant() {
 	}
 	first := true
 	p.taking = slices.DeleteFunc(p.taking, func(w *waiter) bool {
-		if !p.mayTake(w.account, first) {
+		if !p.serve(w, first) {
 			first = false
 			return false
 		}
-		w.page = p.lend(w.account)
 		close(w.ready)
 		return true
 	})
+}
+
+// serve gives w what it waits for, if it is its turn or it has a right to it.
+func (p *pool) serve(w *waiter, first bool) bool {
+	if w.claim == 0 {
+		if !p.mayTake(w.account, first) {
+			return false
+		}
+		w.page = p.lend(w.account)
+		return true
+	}
+	n := min(w.claim, (p.budget-p.reserved)/p.page*p.page)
+	if !first || !p.mayBorrow(n) {
+		return false
+	}
+	w.claim = n
+	p.change(w.account, func() { w.account.claim = n })
+	return true
 }
 
 // mayReserve leaves the lent part of the budget alone, unless the table is alone.
@@ -316,13 +338,16 @@ func (p *pool) mayAdmit(w *waiter) bool {
 }
 
 func (p *pool) mayTake(a *account, first bool) bool {
-	if a.held+p.page <= a.reserve {
-		return true
-	}
-	if !first || len(p.admitting) > 0 && p.mayReserve(p.admitting[0]) {
+	return a.claim >= p.page || a.held+p.page <= a.reserve || first && p.mayBorrow(p.page)
+}
+
+// mayBorrow says whether n bytes that nobody has reserved are free, and not
+// about to be reserved.
+func (p *pool) mayBorrow(n int64) bool {
+	if len(p.admitting) > 0 && p.mayReserve(p.admitting[0]) {
 		return false
 	}
-	return p.charged+p.page <= p.budget
+	return p.charged+n <= p.budget
 }
 
 // lend charges a page to a and returns a used one, or nil: making a new one is
@@ -334,7 +359,10 @@ func (p *pool) lend(a *account) []byte {
 		p.free = p.free[:n-1]
 	}
 	p.pages++
-	p.change(a, func() { a.held += p.page })
+	p.change(a, func() {
+		a.claim -= min(a.claim, p.page)
+		a.held += p.page
+	})
 	return page
 }
 
@@ -372,19 +400,6 @@ func (p *pool) stats(s *Stats) {
 	s.Charged, s.Peak = p.charged, p.peak
 	s.Pages, s.Idle = p.pages*p.page, int64(len(p.free))*p.page
 }
-
-// grow takes the right to wait while holding more than one's reserve. Only one
-// stream has it at a time, so that two never wait for each other.
-func (p *pool) grow(ctx context.Context) error {
-	select {
-	case p.growing <- struct{}{}:
-		return nil
-	case <-ctx.Done():
-		return cause(ctx)
-	}
-}
-
-func (p *pool) grown() { <-p.growing }
 
 func (w *waiter) nudge() {
 	select {

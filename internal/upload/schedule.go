@@ -66,9 +66,12 @@ func (s *schedule) clamp(n int64) int64 {
 // full says that no further part may follow.
 func (s *schedule) full() bool { return s.parts >= s.maxParts }
 
-// sparing says that so many part numbers are used up that a part should not be
-// sent short only because memory is scarce at the moment.
+// sparing says that so many part numbers are used up that the next part should
+// not be sent short only because memory is scarce.
 func (s *schedule) sparing() bool {
+	if s.equal > 0 {
+		return false // never sent short
+	}
 	left := int64(s.maxParts - s.parts)
 	if s.known > 0 {
 		return (left-1)*s.most/2 < s.known-s.sent

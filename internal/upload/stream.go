@@ -30,7 +30,6 @@ type Stream struct {
 	target   int64 // its size
 	size     int64
 	crc      uint64
-	grows    bool // has the pool's right to wait beyond its reserve
 	ended    bool
 	orphan   *Orphan
 
@@ -156,8 +155,15 @@ func (s *Stream) begin() error {
 		s.fail(err)
 		return err
 	}
-	s.part = &part{number: int32(s.schedule.parts + 1), page: s.engine.limits.page}
 	s.target = s.schedule.size()
+	if s.schedule.sparing() {
+		sure, err := s.engine.pool.claim(s.ctx, s.admission.account, s.target)
+		if err != nil {
+			return err
+		}
+		s.target = min(s.target, max(sure, s.schedule.minPart))
+	}
+	s.part = &part{number: int32(s.schedule.parts + 1), page: s.engine.limits.page}
 	return nil
 }
 
@@ -173,56 +179,27 @@ func (s *Stream) take(b []byte) {
 	}
 }
 
-// addPage gives the part one more page. When memory is scarce, what is there
-// goes first as a part of its own, and the page begins the next one.
+// addPage gives the part one more page. When memory is scarce, a part that may
+// be sent as it is goes first, and the page begins the next one.
 func (s *Stream) addPage() error {
 	pool, account := s.engine.pool, s.admission.account
 	page, ok := pool.take(account)
-	for !ok {
-		short := s.schedule.equal == 0 && s.part.size >= s.schedule.minPart
-		sparing := short && s.schedule.sparing()
-		if short && !sparing {
-			if err := s.sendShort(); err != nil {
-				return err
-			}
-		}
-		if sparing && !s.grows {
-			if err := pool.grow(s.ctx); err != nil {
-				return err
-			}
-			s.grows = true
-		}
-		var err error
-		if page, err = pool.wait(s.ctx, account, s.need()); err != nil {
+	if !ok && s.schedule.equal == 0 && s.part.size >= s.schedule.minPart {
+		if err := s.send(); err != nil {
 			return err
 		}
-		if ok = page != nil; !ok {
-			if err := s.sendShort(); err != nil {
-				return err
-			}
+		if err := s.begin(); err != nil {
+			return err
+		}
+	}
+	if !ok {
+		var err error
+		if page, err = pool.wait(s.ctx, account); err != nil {
+			return err
 		}
 	}
 	s.part.pages = append(s.part.pages, page)
 	return nil
-}
-
-// need says how urgent the next page is. Who has the right to grow may go on
-// waiting for parts of its own to come back, but not for others to leave.
-func (s *Stream) need() need {
-	switch {
-	case !s.grows:
-		return modest
-	case s.part.size+s.engine.limits.page < s.engine.pool.lendable(s.engine.reserve()):
-		return keen
-	}
-	return sated
-}
-
-func (s *Stream) sendShort() error {
-	if err := s.send(); err != nil {
-		return err
-	}
-	return s.begin()
 }
 
 // send hands the part over to a goroutine of its own, and opens the upload
@@ -232,10 +209,7 @@ func (s *Stream) send() error {
 	s.part = nil
 	s.schedule.begin(p.size)
 	s.crc = combine(s.crc, p.crc, p.size)
-	if s.grows {
-		s.grows = false
-		s.engine.pool.grown()
-	}
+	s.engine.pool.unclaim(s.admission.account)
 	if s.engine.cfg.DryRun {
 		s.give(p)
 		return nil
@@ -329,6 +303,8 @@ func (s *Stream) finish() (*Pending, error) {
 	case s.schedule.parts == 0:
 		kept = s.part
 		s.crc = kept.crc
+	case s.part.size == 0: // the source ended at a border
+		s.give(s.part)
 	default:
 		if err := s.send(); err != nil {
 			return nil, err
@@ -348,10 +324,7 @@ func (s *Stream) finish() (*Pending, error) {
 
 // settle gives back what only a stream that is being filled has.
 func (s *Stream) settle() {
-	if s.grows {
-		s.grows = false
-		s.engine.pool.grown()
-	}
+	s.engine.pool.unclaim(s.admission.account)
 	s.fail(errEnded)
 }
 
