@@ -69,7 +69,7 @@ func (s *Stream) pending(kept *part) *Pending {
 		Parts:     max(1, s.schedule.parts),
 		CRC64NVME: encodeCRC(s.crc),
 		engine:    s.engine,
-		account:   s.admission.account,
+		account:   s.account,
 		settings:  s.settings,
 		sent:      s.object.Sent,
 		ctx:       s.parent,

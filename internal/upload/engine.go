@@ -9,8 +9,10 @@ package upload
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -83,12 +85,11 @@ func newEngine(cfg Config, l limits, p pace) *Engine {
 // Admission is the right of one table to hold open streams: each has enough
 // memory set aside to make progress whatever all others do.
 type Admission struct {
-	engine  *Engine
-	account *account
+	engine   *Engine
+	accounts []*account // one for each stream that may be open at once
 
 	mu       sync.Mutex
-	streams  int // how many may be open at once
-	open     int
+	idle     []*account
 	waiting  []*Pending // finished objects of this table that hold their body in memory
 	released bool
 }
@@ -101,16 +102,15 @@ func (e *Engine) Admit(ctx context.Context, extra int64) (*Admission, error) {
 
 // AdmitStreams is Admit for a table that keeps several streams open at once.
 func (e *Engine) AdmitStreams(ctx context.Context, streams int, extra int64) (*Admission, error) {
-	reserve := int64(streams) * e.reserve()
-	if reserve+extra > e.cfg.Memory {
+	if need := int64(streams)*e.reserve() + extra; need > e.cfg.Memory {
 		return nil, fmt.Errorf("%d open objects and their codecs need %s, but the memory budget is %s",
-			streams, byteCount(reserve+extra), byteCount(e.cfg.Memory))
+			streams, byteCount(need), byteCount(e.cfg.Memory))
 	}
-	account, err := e.pool.admit(ctx, reserve, extra)
+	accounts, err := e.pool.admit(ctx, streams, e.reserve(), extra)
 	if err != nil {
 		return nil, err
 	}
-	return &Admission{engine: e, account: account, streams: streams}, nil
+	return &Admission{engine: e, accounts: accounts, idle: slices.Clone(accounts)}, nil
 }
 
 // reserve is what one open stream needs to be able to send its next part.
@@ -130,32 +130,35 @@ func (a *Admission) Release() {
 		return
 	}
 	a.released = true
-	a.engine.pool.release(a.account)
+	a.engine.pool.release(a.accounts)
 }
 
 // enter takes a place for one more open stream. What the table has finished
 // before evidently waits for the table's end, so it may be sent under pressure.
-func (a *Admission) enter() error {
+func (a *Admission) enter() (*account, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	switch {
 	case a.released:
-		return fmt.Errorf("stream opened on a released admission")
-	case a.open == a.streams:
-		return fmt.Errorf("more than %d streams open on one admission", a.streams)
+		return nil, errors.New("stream opened on a released admission")
+	case len(a.idle) == 0:
+		return nil, fmt.Errorf("more than %d streams open on one admission", len(a.accounts))
 	}
-	a.open++
 	for _, p := range a.waiting {
 		p.Hold()
 	}
 	a.waiting = nil
-	return nil
+	last := len(a.idle) - 1
+	place := a.idle[last]
+	a.idle = a.idle[:last]
+	return place, nil
 }
 
-func (a *Admission) leave(p *Pending) {
+// leave gives a stream's place back. p is what has become of it, nil if nothing has.
+func (a *Admission) leave(place *account, p *Pending) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.open--
+	a.idle = append(a.idle, place)
 	if p != nil && p.Held() > 0 {
 		a.waiting = append(a.waiting, p)
 	}

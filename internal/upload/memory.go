@@ -12,8 +12,8 @@ const idlePages = 4
 // pool owns all memory that bodies are buffered in: pages of one size, under
 // one budget.
 //
-// Every admitted table has a reserve, enough to fill and send one part. It may
-// take pages beyond that only from what nobody has reserved. So a table never
+// Every admitted stream has a reserve, enough to fill and send one part. It may
+// take pages beyond that only from what nobody has reserved. So a stream never
 // waits for another one's progress: either it has pages of its own in flight,
 // or enough to send, or room in its reserve.
 type pool struct {
@@ -34,7 +34,8 @@ type pool struct {
 	held       []*Pending
 }
 
-// account is one table's share of the pool. Its fields belong to the pool's lock.
+// account is one stream's share of the pool, and that of the streams after it in
+// the same place. Its fields belong to the pool's lock.
 type account struct {
 	reserve int64
 	extra   int64 // state outside the pool, counted
@@ -49,8 +50,10 @@ func (a *account) charge() int64 { return a.extra + max(a.reserve, a.held) + a.c
 // page or for a claim.
 type waiter struct {
 	account        *account
-	reserve, extra int64 // of an admission
-	claim          int64 // wanted
+	accounts       []*account // to be admitted
+	reserve, extra int64      // of all of them
+	claims         bool
+	claim          int64 // wanted, then granted
 	patient        bool  // waits for parts of its own, if there are any, before it makes waiting bodies go
 	page           []byte
 	ready          chan struct{}
@@ -65,13 +68,16 @@ func newPool(budget, page, basePart int64) *pool {
 	}
 }
 
-// admit waits for a reserve.
-func (p *pool) admit(ctx context.Context, reserve, extra int64) (*account, error) {
+// admit waits for a reserve for each of several streams at once.
+func (p *pool) admit(ctx context.Context, streams int, reserve, extra int64) ([]*account, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, cause(ctx)
 	}
-	w := newWaiter(&account{})
-	w.reserve, w.extra = reserve, extra
+	w := newWaiter(nil)
+	for range streams {
+		w.accounts = append(w.accounts, new(account))
+	}
+	w.reserve, w.extra = int64(streams)*reserve, extra
 	p.mu.Lock()
 	p.admitting = append(p.admitting, w)
 	p.grant()
@@ -83,27 +89,29 @@ func (p *pool) admit(ctx context.Context, reserve, extra int64) (*account, error
 			p.admitting = slices.Delete(p.admitting, i, i+1)
 			p.grant()
 		} else {
-			p.releaseLocked(w.account)
+			p.releaseLocked(w.accounts)
 		}
 		return nil, err
 	}
-	return w.account, nil
+	return w.accounts, nil
 }
 
 func newWaiter(a *account) *waiter {
 	return &waiter{account: a, ready: make(chan struct{}), poke: make(chan struct{}, 1)}
 }
 
-func (p *pool) release(a *account) {
+func (p *pool) release(accounts []*account) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.releaseLocked(a)
+	p.releaseLocked(accounts)
 }
 
-func (p *pool) releaseLocked(a *account) {
+func (p *pool) releaseLocked(accounts []*account) {
 	p.admissions--
-	p.reserved -= a.reserve + a.extra
-	p.change(a, func() { a.reserve, a.extra = 0, 0 })
+	for _, a := range accounts {
+		p.reserved -= a.reserve + a.extra
+		p.change(a, func() { a.reserve, a.extra = 0, 0 })
+	}
 	p.grant()
 }
 
@@ -136,7 +144,7 @@ func (p *pool) wait(ctx context.Context, a *account) ([]byte, error) {
 // was promised.
 func (p *pool) claim(ctx context.Context, a *account, n int64) (int64, error) {
 	w := newWaiter(a)
-	w.claim = roundUp(n, p.page)
+	w.claims, w.claim = true, roundUp(n, p.page)
 	if err := p.queue(ctx, w); err != nil {
 		return 0, err
 	}
@@ -169,7 +177,7 @@ func (p *pool) queue(ctx context.Context, w *waiter) error {
 	case i >= 0:
 		p.taking = slices.Delete(p.taking, i, i+1)
 		p.grant()
-	case w.claim == 0: // the page came too late
+	case !w.claims: // the page came too late
 		p.giveLocked(w.account, [][]byte{p.filled(w.page)})
 	}
 	return err
@@ -296,7 +304,14 @@ func (p *pool) grant() {
 		p.admitting = slices.Delete(p.admitting, 0, 1)
 		p.admissions++
 		p.reserved += w.reserve + w.extra
-		p.change(w.account, func() { w.account.reserve, w.account.extra = w.reserve, w.extra })
+		for i, a := range w.accounts {
+			p.change(a, func() {
+				a.reserve = w.reserve / int64(len(w.accounts))
+				if i == 0 {
+					a.extra = w.extra
+				}
+			})
+		}
 		close(w.ready)
 	}
 	first := true
@@ -312,7 +327,7 @@ func (p *pool) grant() {
 
 // serve gives w what it waits for, if it is its turn or it has a right to it.
 func (p *pool) serve(w *waiter, first bool) bool {
-	if w.claim == 0 {
+	if !w.claims {
 		if !p.mayTake(w.account, first) {
 			return false
 		}

@@ -79,6 +79,10 @@ func (e *Engine) doInSlot(ctx context.Context, r *request) (lost bool, err error
 		if sleep(wait, pause) != nil || e.slots.acquire(wait) != nil {
 			return lost, e.explain(wait, r, err)
 		}
+		if ctx.Err() != nil { // wait was the caller's, which has more time
+			e.slots.release(answered, sample{})
+			return lost, e.explain(ctx, r, err)
+		}
 	}
 }
 

@@ -86,7 +86,7 @@ func (s *Stream) strand(src *source, probe bool) {
 	last := len(s.part.pages) - 1
 	page := s.part.pages[last]
 	s.part.pages = s.part.pages[:last]
-	src.release = func() { s.engine.pool.give(s.admission.account, page) }
+	src.release = func() { s.engine.pool.give(s.account, page) }
 }
 
 // source reads in a goroutine of its own, one buffer at a time.

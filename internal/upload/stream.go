@@ -18,6 +18,7 @@ const queuedParts = 2
 type Stream struct {
 	engine    *Engine
 	admission *Admission
+	account   *account
 	object    Object
 	settings  *settings
 	parent    context.Context
@@ -61,7 +62,7 @@ func (e *Engine) Open(ctx context.Context, a *Admission, o Object) *Stream {
 }
 
 func (s *Stream) prepare() (err error) {
-	if err := s.admission.enter(); err != nil {
+	if s.account, err = s.admission.enter(); err != nil {
 		s.ended = true
 		return err
 	}
@@ -157,7 +158,7 @@ func (s *Stream) begin() error {
 	}
 	s.target = s.schedule.size()
 	if s.schedule.sparing() {
-		sure, err := s.engine.pool.claim(s.ctx, s.admission.account, s.target)
+		sure, err := s.engine.pool.claim(s.ctx, s.account, s.target)
 		if err != nil {
 			return err
 		}
@@ -182,8 +183,8 @@ func (s *Stream) take(b []byte) {
 // addPage gives the part one more page. When memory is scarce, a part that may
 // be sent as it is goes first, and the page begins the next one.
 func (s *Stream) addPage() error {
-	pool, account := s.engine.pool, s.admission.account
-	page, ok := pool.take(account)
+	pool := s.engine.pool
+	page, ok := pool.take(s.account)
 	if !ok && s.schedule.equal == 0 && s.part.size >= s.schedule.minPart {
 		if err := s.send(); err != nil {
 			return err
@@ -194,7 +195,7 @@ func (s *Stream) addPage() error {
 	}
 	if !ok {
 		var err error
-		if page, err = pool.wait(s.ctx, account); err != nil {
+		if page, err = pool.wait(s.ctx, s.account); err != nil {
 			return err
 		}
 	}
@@ -209,7 +210,7 @@ func (s *Stream) send() error {
 	s.part = nil
 	s.schedule.begin(p.size)
 	s.crc = combine(s.crc, p.crc, p.size)
-	s.engine.pool.unclaim(s.admission.account)
+	s.engine.pool.unclaim(s.account)
 	if s.engine.cfg.DryRun {
 		s.give(p)
 		return nil
@@ -223,9 +224,9 @@ func (s *Stream) send() error {
 		s.give(p)
 		return cause(s.ctx)
 	}
-	s.engine.pool.depart(s.admission.account)
+	s.engine.pool.depart(s.account)
 	s.sending.Go(func() {
-		defer s.engine.pool.arrive(s.admission.account, p.pages)
+		defer s.engine.pool.arrive(s.account, p.pages)
 		if err := s.upload(p); err != nil {
 			s.fail(err)
 		}
@@ -234,7 +235,7 @@ func (s *Stream) send() error {
 }
 
 func (s *Stream) give(p *part) {
-	s.engine.pool.give(s.admission.account, p.pages...)
+	s.engine.pool.give(s.account, p.pages...)
 	p.pages = nil
 }
 
@@ -318,13 +319,13 @@ func (s *Stream) finish() (*Pending, error) {
 	s.part = nil
 	s.settle()
 	p := s.pending(kept)
-	s.admission.leave(p)
+	s.admission.leave(s.account, p)
 	return p, nil
 }
 
 // settle gives back what only a stream that is being filled has.
 func (s *Stream) settle() {
-	s.engine.pool.unclaim(s.admission.account)
+	s.engine.pool.unclaim(s.account)
 	s.fail(errEnded)
 }
 
@@ -345,7 +346,7 @@ func (s *Stream) Abort() *Orphan {
 		s.part = nil
 	}
 	s.settle()
-	s.admission.leave(nil)
+	s.admission.leave(s.account, nil)
 	s.orphan = s.engine.discard(s.parent, s.settings, s.id, s.lost)
 	return s.orphan
 }
