@@ -3,6 +3,7 @@ package s3writer
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"strings"
 
@@ -10,6 +11,7 @@ import (
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/smithy-go/logging"
 
 	"github.com/seed149ec23d/s3writer/internal/upload"
 )
@@ -53,6 +55,9 @@ func (o *options) connect(ctx context.Context) (*connection, error) {
 		cfg.HTTPClient = c.transport(o.concurrency, cfg.HTTPClient)
 	}
 	cfg.Region = c.region
+	if cfg.Logger == nil {
+		cfg.Logger = o.sdkLogger()
+	}
 	if cfg.Credentials != nil {
 		cache := cached(cfg.Credentials)
 		cfg.Credentials = cache
@@ -85,7 +90,7 @@ func (o *options) config(ctx context.Context) (aws.Config, error) {
 		cfg = o.awsConfig.Copy()
 	case o.credentials == nil:
 		var err error
-		if cfg, err = config.LoadDefaultConfig(ctx); err != nil {
+		if cfg, err = config.LoadDefaultConfig(ctx, config.WithLogger(o.sdkLogger())); err != nil {
 			return cfg, fmt.Errorf("%w: loading the SDK's default configuration: %w", ErrCredentials, err)
 		}
 	}
@@ -93,6 +98,17 @@ func (o *options) config(ctx context.Context) (aws.Config, error) {
 		cfg.Credentials = o.credentials
 	}
 	return cfg, nil
+}
+
+// sdkLogger passes the SDK's own warnings on; its default is standard error.
+func (o *options) sdkLogger() logging.Logger {
+	return logging.LoggerFunc(func(class logging.Classification, format string, v ...any) {
+		level := slog.LevelDebug
+		if class == logging.Warn {
+			level = slog.LevelWarn
+		}
+		o.logger.Log(context.Background(), level, "AWS SDK: "+fmt.Sprintf(format, v...))
+	})
 }
 
 // transport makes the HTTP client, with the certificate authorities of the

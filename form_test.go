@@ -200,14 +200,14 @@ func TestOneKeyTwice(t *testing.T) {
 	}{
 		{"same key", []s3writer.Table{
 			s3writer.NewTable("t.csv", untouchable{t}), s3writer.NewTable("u.csv", untouchable{t}), s3writer.NewTable("t.csv", untouchable{t})},
-			`s3writer: table "t.csv": table "t.csv" of the same Write makes the same object; nothing was written`},
+			`s3writer: table "t.csv": tables 1 ("t.csv") and 3 ("t.csv") of this Write make the same object; nothing was written`},
 		{"same by its extension", []s3writer.Table{
 			s3writer.NewTable("t.csv", untouchable{t}, s3writer.Gzip()), s3writer.NewTable("u.csv", untouchable{t}),
 			s3writer.NewTable("t.csv.gz", untouchable{t})},
-			`s3writer: table "t.csv.gz": table "t.csv" of the same Write makes the same object; nothing was written`},
+			`s3writer: table "t.csv.gz": tables 1 ("t.csv") and 3 ("t.csv.gz") of this Write make the same object; nothing was written`},
 		{"same by slashes", []s3writer.Table{
 			s3writer.NewTable("/t.csv", untouchable{t}), s3writer.NewTable("u.csv", untouchable{t}), s3writer.NewTable("t.csv", untouchable{t})},
-			`s3writer: table "t.csv": object "exports/t.csv": table "/t.csv" of the same Write makes the same object; nothing was written`},
+			`s3writer: table "t.csv": object "exports/t.csv": tables 1 ("/t.csv") and 3 ("t.csv") of this Write make the same object; nothing was written`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			srv := newServer(t)
