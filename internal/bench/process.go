@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"runtime/pprof"
 	"strings"
 )
@@ -140,6 +141,7 @@ func (t task) profile() (stop func() error, err error) {
 }
 
 func writeAllocs(path string) error {
+	runtime.GC() // the profile is as of the last one
 	f, err := os.Create(path)
 	if err != nil {
 		return err
