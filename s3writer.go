@@ -164,16 +164,17 @@ func (w *Writer) write(ctx context.Context, tables []Table, report *Report) erro
 // distinctKeys fails all tables if two of them make one object: which of the
 // two is meant nobody can tell.
 func distinctKeys(ds []*delivery) {
-	first := map[string]*delivery{}
+	first := map[string]int{}
 	var twice *siblingError
-	for _, d := range ds {
-		other := first[d.key]
-		if other == nil || d.key == "" {
-			first[d.key] = d
+	for i, d := range ds {
+		j, seen := first[d.key]
+		if !seen || d.key == "" {
+			first[d.key] = i
 			continue
 		}
 		d.report.Err = errors.Join(d.report.Err, &Error{Table: d.report.Key, Object: d.key, Offset: -1,
-			Err: fmt.Errorf("table %q of the same Write makes the same object; nothing was written", other.report.Key)})
+			Err: fmt.Errorf("tables %d (%q) and %d (%q) of this Write make the same object; nothing was written",
+				j+1, ds[j].report.Key, i+1, d.report.Key)})
 		twice = &siblingError{d.report.Key, fmt.Sprintf("two tables of the same Write make the object %q", d.key)}
 	}
 	for _, d := range ds {
