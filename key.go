@@ -46,10 +46,10 @@ func stem(key string) string {
 
 // joinKey puts a key below a prefix, with one slash between the two.
 func joinKey(prefix, key string) string {
-	if prefix == "" {
+	if prefix = strings.TrimRight(prefix, "/"); prefix == "" {
 		return key
 	}
-	return strings.TrimRight(prefix, "/") + "/" + strings.TrimLeft(key, "/")
+	return prefix + "/" + strings.TrimLeft(key, "/")
 }
 
 // checkKey says what is wrong with an object's key.

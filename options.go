@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"net/url"
+	"reflect"
 	"regexp"
 	"strings"
 
@@ -251,7 +252,7 @@ func (o *options) validate(bucket string) error {
 // checkIdentity checks who sends where from.
 func (o *options) checkIdentity() (errs []error) {
 	if o.given["WithClient"] {
-		if o.client == nil {
+		if v := reflect.ValueOf(o.client); o.client == nil || v.Kind() == reflect.Pointer && v.IsNil() {
 			errs = append(errs, errors.New("WithClient: the client is nil"))
 		}
 		for _, name := range []string{"WithCredentials", "WithRegion", "WithEndpoint", "WithAWSConfig"} {
@@ -305,8 +306,11 @@ func checkBucket(bucket string, loose bool) error {
 	case bucket == "":
 		return errors.New("the bucket's name is empty")
 	case strings.Contains(bucket, "://"):
-		name := bucket[strings.Index(bucket, "://")+3:]
+		scheme, name, _ := strings.Cut(bucket, "://")
 		name, _, _ = strings.Cut(name, "/")
+		if !strings.HasPrefix(scheme, "s3") { // the host is not the name
+			return fmt.Errorf("bucket %q is a URL; give the bucket's name alone (a path goes into WithPrefix)", bucket)
+		}
 		return fmt.Errorf("bucket %q is a URL; give the bucket's name alone: %q (the rest of the path goes into WithPrefix)", bucket, name)
 	case strings.HasPrefix(bucket, "arn:") && strings.HasSuffix(bucket, ".mrap"):
 		return fmt.Errorf("bucket %q is a multi-region access point, which is not supported yet", bucket)
