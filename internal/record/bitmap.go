@@ -46,9 +46,9 @@ func (d *Dialect) pattern() pattern {
 	}
 }
 
-// fill maps text: high-(w^c) has the high bit of just the bytes of w that are
+// fillWords maps text: high-(w^c) has the high bit of just the bytes of w that are
 // c, as long as w is ASCII.
-func (m *bitmap) fill(text *[stripe]byte, p *pattern) {
+func (m *bitmap) fillWords(text *[stripe]byte, p *pattern) {
 	comma, quote, lineFeed := p.comma, p.quote, p.lineFeed
 	low, high, gather := p.low, p.high, p.gather
 	for i := range m.separators {

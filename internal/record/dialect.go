@@ -157,6 +157,11 @@ func (d *Dialect) value(raw string) Value {
 	return TextValue(d.text(raw))
 }
 
+// verbatim tells, for most fields that need no second look, that they do not.
+func (d *Dialect) verbatim(raw string) bool {
+	return d.Escape == 0 && len(raw) != 0 && raw[0] != d.Quote && len(raw) != len(d.Null)
+}
+
 // quoted tells whether a raw field begins with the quote.
 func (d *Dialect) quoted(raw string) bool {
 	return len(raw) > 0 && raw[0] == d.Quote && !d.NoQuote

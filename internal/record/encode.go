@@ -1,6 +1,7 @@
 package record
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 )
@@ -30,10 +31,11 @@ func (d *Dialect) AppendHeader(dst []byte, s *Schema) ([]byte, error) {
 // or there is an error, a [*FieldError]. Rows of d.NoHeader may stand at the
 // beginning of an object; others stand behind a header row.
 //
-// Raw fields keep their bytes where those mean the same in d.
+// Raw fields keep their bytes where those mean the same in d. The room behind
+// dst may be written to beyond what is returned.
 func (d *Dialect) Append(dst []byte, b *Batch) ([]byte, error) {
 	if len(b.Refs) == 0 && b.Len() > 0 {
-		return dst, &FieldError{Row: b.Row(0), Err: fmt.Errorf("a row of no columns cannot be written as CSV")}
+		return dst, &FieldError{Row: b.Row(0), Err: errors.New("a row of no columns cannot be written as CSV")}
 	}
 	e := newBatchEncoder(d, b)
 	if e.inPlace() {
@@ -54,6 +56,10 @@ type batchEncoder struct {
 	fieldEncoder
 	b    *Batch
 	runs []run
+
+	joined     bool // all runs are
+	guardFirst bool // the first field of a row may not be able to be first
+	guardLast  bool // … or the last field to be last
 }
 
 // run is adjoining columns of one vector that stand side by side in the output
@@ -62,52 +68,84 @@ type run struct {
 	v        *Vector
 	col      int // the first one in the output
 	from, to int // fields of v
-	keep     bool
-	joined   bool // fields and the commas between them can be copied at once
-	guarded  bool // … unless the row's first or last field cannot stay
+	sameness
+}
+
+// sameness is how far raw fields mean the same in another dialect.
+type sameness struct {
+	field  bool // each by itself
+	joined bool // and with the commas between them
 }
 
 func newBatchEncoder(d *Dialect, b *Batch) *batchEncoder {
-	e := &batchEncoder{fieldEncoder: newFieldEncoder(d, len(b.Refs)), b: b}
+	e := &batchEncoder{fieldEncoder: newFieldEncoder(d, len(b.Refs)), b: b, joined: true}
 	e.guardMark = d.NoHeader && !d.BOM
 	e.runs = make([]run, 0, len(b.Refs))
+	var last *run
 	for col, ref := range b.Refs {
-		if n := len(e.runs); n > 0 {
-			last := &e.runs[n-1]
-			if last.joined && last.v == ref.Vector && last.to == ref.Field {
-				last.to++
-				continue
-			}
+		switch {
+		case last == nil || last.v != ref.Vector:
+			e.runs = append(e.runs, run{ref.Vector, col, ref.Field, ref.Field + 1, e.sameness(ref.Vector)})
+		case last.joined && last.to == ref.Field:
+			last.to++
+		default:
+			e.runs = append(e.runs, run{ref.Vector, col, ref.Field, ref.Field + 1, last.sameness})
 		}
-		e.runs = append(e.runs, e.run(ref, col))
+		last = &e.runs[len(e.runs)-1]
+		e.joined = e.joined && last.joined
 	}
-	for i := range e.runs {
-		r := &e.runs[i]
-		r.guarded = e.width == 1 ||
-			i == 0 && (e.guardMark || d.Comment != 0) ||
-			i == len(e.runs)-1 && r.joined && strings.IndexByte(r.v.Text, '\r') >= 0
-	}
+	e.guard()
 	return e
 }
 
-func (e *batchEncoder) run(ref Ref, col int) run {
-	keep, joined := e.agrees(ref.Vector)
-	return run{v: ref.Vector, col: col, from: ref.Field, to: ref.Field + 1, keep: keep, joined: joined}
-}
-
-// agrees tells whether raw fields of v mean the same in e's dialect, and whether
-// a whole row of them does.
-func (e *batchEncoder) agrees(v *Vector) (keep, joined bool) {
+// sameness tells how far raw fields of v mean the same in e's dialect.
+func (e *batchEncoder) sameness(v *Vector) sameness {
 	s, d := v.Dialect, e.d
 	if s == nil || s.LazyQuotes || s.Escape != d.Escape || s.NoQuote != d.NoQuote ||
 		!s.NoQuote && s.Quote != d.Quote ||
 		s.Null != d.Null || d.NullAsEmpty && d.Null != "" {
-		return false, false
+		return sameness{}
 	}
 	if s.Comma != d.Comma {
-		return strings.IndexByte(v.Text, d.Comma) < 0, false
+		return sameness{field: strings.IndexByte(v.Text, d.Comma) < 0}
 	}
-	return true, !d.QuoteAll && !v.Irregular
+	return sameness{field: true, joined: !d.QuoteAll && !v.Irregular}
+}
+
+// guard finds out whether rows have to be looked at one by one before they are
+// copied, which bytes that are nowhere in the text can spare.
+func (e *batchEncoder) guard() {
+	if len(e.runs) == 0 {
+		return
+	}
+	d := e.d
+	first, last := e.runs[0].v.Text, e.runs[len(e.runs)-1].v.Text
+	e.guardFirst = e.width == 1 && (d.Null != "" || d.NullAsEmpty) ||
+		d.Comment != 0 && strings.IndexByte(first, d.Comment) >= 0 ||
+		e.guardMark && holdsMark(first)
+	e.guardLast = strings.IndexByte(last, '\r') >= 0
+}
+
+// holdsMark tells whether there may be a byte order mark anywhere in text.
+func holdsMark(text string) bool {
+	return strings.IndexByte(text, 0xfe) >= 0 || strings.Contains(text, byteOrderMark)
+}
+
+// stays tells whether the first and the last field of a row can be where they are.
+func (e *batchEncoder) stays(row int) bool {
+	if e.guardFirst {
+		r := &e.runs[0]
+		if raw, _ := r.v.raw(row, r.from); !e.keeps(raw, 0) {
+			return false
+		}
+	}
+	if e.guardLast {
+		r := &e.runs[len(e.runs)-1]
+		if raw, _ := r.v.raw(row, r.to-1); raw != "" && raw[len(raw)-1] == '\r' {
+			return false
+		}
+	}
+	return true
 }
 
 // inPlace tells whether the rows stand in the text just as they are to be written.
@@ -115,33 +153,32 @@ func (e *batchEncoder) inPlace() bool {
 	if len(e.runs) != 1 {
 		return false
 	}
-	r := e.runs[0]
+	r := &e.runs[0]
 	return r.joined && r.from == 0 && r.to == r.v.Stride-1
 }
 
 // stretches copies rows that adjoin in the text, all at once.
 func (e *batchEncoder) stretches(dst []byte) ([]byte, error) {
-	r := &e.runs[0]
-	v, text := r.v, r.v.Text
+	v, width := e.runs[0].v, e.width
 	var from, to uint32 // the stretch; to is behind the byte that ends it
+	var err error
 	for i, n := 0, e.b.Len(); i < n; i++ {
 		row := e.b.Row(i)
-		lo, hi := v.Off[row*v.Stride], v.Off[row*v.Stride+r.to]
-		if from < to && !(r.guarded && !e.stays(r, row)) && e.adjoins(text, to, lo) {
+		lo, hi := v.Off[row*v.Stride], v.Off[row*v.Stride+width]
+		stays := e.stays(row)
+		if stays && from < to && e.adjoins(v.Text, to, lo) {
 			to = hi
 			continue
 		}
-		dst = e.stretch(dst, text, from, to)
-		from, to = lo, hi
-		if r.guarded && !e.stays(r, row) {
-			var err error
+		dst = e.stretch(dst, v.Text, from, to)
+		if from, to = lo, hi; !stays {
+			from, to = 0, 0
 			if dst, err = e.row(dst, row); err != nil {
 				return dst, err
 			}
-			from, to = 0, 0
 		}
 	}
-	return e.stretch(dst, text, from, to), nil
+	return e.stretch(dst, v.Text, from, to), nil
 }
 
 func (e *batchEncoder) stretch(dst []byte, text string, from, to uint32) []byte {
@@ -162,22 +199,48 @@ func (e *batchEncoder) adjoins(text string, end, next uint32) bool {
 }
 
 func (e *batchEncoder) rows(dst []byte) ([]byte, error) {
+	guarded := e.guardFirst || e.guardLast
 	var err error
 	for i, n := 0, e.b.Len(); i < n; i++ {
-		if dst, err = e.row(dst, e.b.Row(i)); err != nil {
+		row := e.b.Row(i)
+		if e.joined && (!guarded || e.stays(row)) {
+			dst = e.copyRuns(dst, e.runs, row)
+			dst = append(dst[:len(dst)-1], e.lineEnd...)
+		} else if dst, err = e.row(dst, row); err != nil {
 			return dst, err
 		}
 	}
 	return dst, nil
 }
 
+// chunk is copied at once even if less is needed: that takes two instructions.
+const chunk = 32
+
+// copyRuns copies runs and puts a comma behind each, in place of what stands there.
+func (e *batchEncoder) copyRuns(dst []byte, runs []run, row int) []byte {
+	for i := range runs {
+		r := &runs[i]
+		k := row * r.v.Stride
+		lo, hi := int(r.v.Off[k+r.from]), int(r.v.Off[k+r.to])
+		end := len(dst) + hi - lo
+		if hi-lo <= chunk && lo+chunk <= len(r.v.Text) && len(dst)+chunk <= cap(dst) {
+			copy(dst[len(dst):len(dst)+chunk], r.v.Text[lo:lo+chunk])
+			dst = dst[:end]
+			dst[end-1] = e.d.Comma
+		} else {
+			dst = append(append(dst, r.v.Text[lo:hi-1]...), e.d.Comma)
+		}
+	}
+	return dst
+}
+
+// row writes a row run by run, or field by field where a run cannot be copied.
 func (e *batchEncoder) row(dst []byte, row int) ([]byte, error) {
+	stays := e.stays(row)
 	for i := range e.runs {
 		r := &e.runs[i]
-		if r.joined && !(r.guarded && !e.stays(r, row)) {
-			k := row * r.v.Stride
-			dst = append(dst, r.v.Text[r.v.Off[k+r.from]:r.v.Off[k+r.to]-1]...)
-			dst = append(dst, e.d.Comma)
+		if r.joined && stays {
+			dst = e.copyRuns(dst, e.runs[i:i+1], row)
 			continue
 		}
 		for f := r.from; f < r.to; f++ {
@@ -192,16 +255,9 @@ func (e *batchEncoder) row(dst []byte, row int) ([]byte, error) {
 	return append(dst[:len(dst)-1], e.lineEnd...), nil
 }
 
-// stays tells whether the first and the last field of a run can be where they are.
-func (e *batchEncoder) stays(r *run, row int) bool {
-	first, _ := r.v.raw(row, r.from)
-	last, _ := r.v.raw(row, r.to-1)
-	return e.keeps(first, r.col) && e.keeps(last, r.col+r.to-1-r.from)
-}
-
 // field writes one field.
 func (e *batchEncoder) field(dst []byte, r *run, row, f, col int) ([]byte, error) {
-	if r.keep {
+	if r.sameness.field {
 		raw, ok := r.v.raw(row, f)
 		if ok && (e.d.quoted(raw) || !e.d.QuoteAll && e.keeps(raw, col)) {
 			return append(dst, raw...), nil

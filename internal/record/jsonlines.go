@@ -1,32 +1,42 @@
 package record
 
 import (
-	"errors"
+	"encoding/binary"
 	"fmt"
 	"unicode/utf8"
+	"unsafe"
 )
 
 // JSONLines writes records as one JSON object per line. It is safe for
 // concurrent use.
 type JSONLines struct {
-	keys  []string // with what stands before and behind: {"id":
-	types []Type
-	err   error
+	members []member
+	err     error
+}
+
+// member is what is the same of a column in every object.
+type member struct {
+	key    string // with what stands before and behind: {"id":
+	quoted string // key and the quote that begins a string
+	typ    Type
+	text   bool // written as a string
 }
 
 // NewJSONLines returns the encoder of records with the columns of s. A name that
 // is no UTF-8 makes every Append fail.
 func NewJSONLines(s *Schema) *JSONLines {
-	j := &JSONLines{keys: make([]string, len(s.Columns)), types: make([]Type, len(s.Columns))}
+	j := &JSONLines{members: make([]member, len(s.Columns))}
 	before := byte('{')
 	for i, c := range s.Columns {
-		key := append([]byte(nil), before, '"')
-		key, ok := appendJSONText(key, c.Name)
+		key, ok := appendJSONText([]byte{before, '"'}, c.Name)
 		if !ok && j.err == nil {
 			j.err = fmt.Errorf("the name of column %d is not valid UTF-8: %s", i+1, excerpt(c.Name))
 		}
-		j.keys[i] = string(append(key, '"', ':'))
-		j.types[i] = c.Type
+		quoted := string(append(key, `":"`...))
+		j.members[i] = member{
+			key: quoted[:len(quoted)-1], quoted: quoted,
+			typ: c.Type, text: c.Type > Decimal || c.Type == Text,
+		}
 		before = ','
 	}
 	return j
@@ -39,19 +49,20 @@ func (j *JSONLines) Append(dst []byte, b *Batch) ([]byte, error) {
 		return dst, &FieldError{Row: b.Row(0), Err: j.err}
 	}
 	var scratch []byte
+	var err error
 	for i, n := 0, b.Len(); i < n; i++ {
 		row := b.Row(i)
-		for col, ref := range b.Refs {
-			dst = append(dst, j.keys[col]...)
+		for col := range b.Refs {
+			ref := &b.Refs[col]
+			m := &j.members[col]
 			var s string
 			var null bool
 			s, null, scratch = ref.Vector.text(row, ref.Field, scratch)
-			if null {
-				dst = append(dst, "null"...)
+			if m.text && !null && plainJSON(s) { // nearly all there is
+				dst = append(append(append(dst, m.quoted...), s...), '"')
 				continue
 			}
-			var err error
-			if dst, err = appendJSON(dst, s, j.types[col]); err != nil {
+			if dst, err = m.append(dst, s, null); err != nil {
 				return dst, &FieldError{Row: row, Column: b.Schema.Columns[col].Name, Err: err}
 			}
 		}
@@ -63,29 +74,36 @@ func (j *JSONLines) Append(dst []byte, b *Batch) ([]byte, error) {
 	return dst, nil
 }
 
-func appendJSON(dst []byte, s string, t Type) ([]byte, error) {
-	switch t {
-	case Int64, Float64, Decimal:
-		if !isJSONNumber(s) {
-			return dst, fmt.Errorf("%s of type %v is not a JSON number", excerpt(s), t)
+// append writes key and value of one field.
+func (m *member) append(dst []byte, s string, null bool) ([]byte, error) {
+	switch {
+	case null:
+		return append(append(dst, m.key...), "null"...), nil
+	case !m.text:
+		if err := m.check(s); err != nil {
+			return dst, err
 		}
-		return append(dst, s...), nil
-	case Bool:
-		if s != "true" && s != "false" {
-			return dst, fmt.Errorf("%s of type bool is neither true nor false", excerpt(s))
-		}
-		return append(dst, s...), nil
+		return append(append(dst, m.key...), s...), nil
 	}
-	dst = append(dst, '"')
-	dst, ok := appendJSONText(dst, s)
+	dst, ok := appendJSONText(append(dst, m.quoted...), s)
 	if !ok {
-		return dst, errNotUTF8(s)
+		return dst, fmt.Errorf("not valid UTF-8: %s", excerpt(s))
 	}
 	return append(dst, '"'), nil
 }
 
-func errNotUTF8(s string) error {
-	return errors.New("not valid UTF-8: " + excerpt(s))
+// check returns an error if s cannot stand in JSON as it is.
+func (m *member) check(s string) error {
+	if m.typ == Bool {
+		if s != "true" && s != "false" {
+			return fmt.Errorf("%s of type bool is neither true nor false", excerpt(s))
+		}
+		return nil
+	}
+	if !isJSONNumber(s) {
+		return fmt.Errorf("%s of type %v is not a JSON number", excerpt(s), m.typ)
+	}
+	return nil
 }
 
 // isJSONNumber tells whether s is a number by RFC 8259.
@@ -142,6 +160,34 @@ var jsonClass = func() (t [256]byte) {
 	t['"'], t['\\'] = '"', '\\'
 	return t
 }()
+
+// plainJSON tells whether s is ASCII without anything to escape, eight bytes at
+// a time.
+func plainJSON(s string) bool {
+	if len(s) < 8 {
+		for i := 0; i < len(s); i++ {
+			if jsonClass[s[i]] != 0 {
+				return false
+			}
+		}
+		return true
+	}
+	p := unsafe.Slice(unsafe.StringData(s), len(s))
+	odd := oddJSON(binary.LittleEndian.Uint64(p[len(p)-8:]))
+	for ; len(p) > 8; p = p[8:] {
+		odd |= oddJSON(binary.LittleEndian.Uint64(p))
+	}
+	return odd&highBits == 0
+}
+
+// oddJSON sets the high bit of each byte of w that is not plain.
+func oddJSON(w uint64) uint64 {
+	low := w & lowBits
+	quote := highBits - (low ^ '"'*repeat)
+	backslash := highBits - (low ^ '\\'*repeat)
+	control := ^(low + (0x80-' ')*repeat)
+	return w | quote | backslash | control
+}
 
 // appendJSONText appends s as it stands between the quotes of a JSON string;
 // it reports false if s is not valid UTF-8.

@@ -11,7 +11,7 @@ func takeOffsets(n int) []uint32 {
 	if p, ok := offsets.Get().(*[]uint32); ok && cap(*p) >= n {
 		return (*p)[:0]
 	}
-	return make([]uint32, 0, n)
+	return make([]uint32, 0, n+n/8) // the next block will want a little more or less
 }
 
 // Release gives back the memory of the field bounds of a decoded batch. Nobody

@@ -200,18 +200,15 @@ func (v *Vector) raw(row, field int) (s string, ok bool) {
 
 // value returns the value of a field.
 func (v *Vector) value(row, field int) Value {
-	if v.Dialect == nil {
-		if v.null(row, field) {
-			return Value{}
-		}
-		s, _ := v.raw(row, field)
-		return TextValue(s)
-	}
-	s, ok := v.raw(row, field)
-	if !ok {
+	raw, ok := v.raw(row, field)
+	switch d := v.Dialect; {
+	case !ok, d == nil && v.null(row, field):
 		return Value{}
+	case d == nil, d.verbatim(raw):
+		return TextValue(raw)
+	default:
+		return d.value(raw)
 	}
-	return v.Dialect.value(s)
 }
 
 // text returns the text of a field, in scratch if it does not stand in the
@@ -224,6 +221,8 @@ func (v *Vector) text(row, field int, scratch []byte) (s string, null bool, _ []
 		return "", true, scratch
 	case d == nil:
 		return raw, v.null(row, field), scratch
+	case d.verbatim(raw):
+		return raw, false, scratch
 	case !d.quoted(raw) && raw == d.Null:
 		return "", true, scratch
 	}

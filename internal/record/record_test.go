@@ -1,0 +1,136 @@
+package record
+
+import (
+	"errors"
+	"math/rand/v2"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+func TestRecord(t *testing.T) {
+	r := Record{Batch: batchOf(t, "id,name,city\n1,,3\n", Dialect{})}
+	if got := r.Get("id"); got != "1" {
+		t.Errorf("id is %q", got)
+	}
+	if v := r.Value("name"); !v.IsNull() || v.String() != "" {
+		t.Errorf("an empty field is %+v", v)
+	}
+	if v := r.Field(2); v.IsNull() || v.String() != "3" || r.Len() != 3 {
+		t.Errorf("field 2 of %d is %+v", r.Len(), v)
+	}
+}
+
+func TestWrongNamesPanic(t *testing.T) {
+	r := Record{Batch: batchOf(t, "id,country,x,x\n1,CZ,2,3\n", Dialect{})}
+	for name, want := range map[string]string{
+		"contry": `no column "contry": there are id, country, x, x`,
+		"x":      `columns 3 and 4 are both called "x"`,
+	} {
+		func() {
+			defer func() {
+				err, _ := recover().(error)
+				var wrong *ColumnError
+				if !errors.As(err, &wrong) || err.Error() != want {
+					t.Errorf("recovered %v, want %s", err, want)
+				}
+			}()
+			r.Get(name)
+		}()
+	}
+}
+
+// Names of one length share a place in the batch's memory of names.
+func TestNamesOfOneLength(t *testing.T) {
+	b := batchOf(t, "a,b,c\n1,2,3\n", Dialect{})
+	r := Record{Batch: b}
+	for range 3 {
+		if got := r.Get("a") + r.Get("b") + r.Get("c"); got != "123" {
+			t.Fatalf("got %s", got)
+		}
+	}
+	pick(b, 2, 0)
+	if got := r.Get("a") + r.Get("c"); got != "13" {
+		t.Errorf("after Rebind: got %s", got)
+	}
+}
+
+func TestBuilder(t *testing.T) {
+	build := NewBuilder(2)
+	for range 2 { // a builder starts anew after each batch
+		var want parsed
+		for i := range 100 {
+			build.Text("x")
+			row := []string{"x", null}
+			switch i % 3 {
+			case 0:
+				build.NULL()
+			case 1:
+				build.Value(Value{})
+			default:
+				build.Bytes([]byte("y"))
+				row[1] = "y"
+			}
+			build.EndRow()
+			want.rows = append(want.rows, row)
+		}
+		if build.Rows() != 100 {
+			t.Errorf("%d rows", build.Rows())
+		}
+		b := build.Batch(textColumns([]string{"a", "b"}, true))
+		var got parsed
+		got.add(b)
+		if !reflect.DeepEqual(got.rows, want.rows) {
+			t.Errorf("got %q", got.rows)
+		}
+		if got.numbers[99] != 100 || got.offsets[0] != -1 {
+			t.Errorf("numbers %v, offsets %v", got.numbers, got.offsets)
+		}
+	}
+}
+
+// Strings taken from a batch outlive its Release.
+func TestReleaseKeepsText(t *testing.T) {
+	s := NewScanner(strings.NewReader("a\n"+strings.Repeat("x\n", 50)+strings.Repeat("y\n", 50)), Dialect{}.Resolve(), nil, 100)
+	var kept []string
+	for {
+		block, err := s.Next()
+		if err != nil {
+			break
+		}
+		b, _ := s.Decode(block)
+		for r := range b.Records() {
+			kept = append(kept, r.Get("a"))
+		}
+		b.Release()
+		b.Release()
+	}
+	if got, want := strings.Join(kept, ""), strings.Repeat("x", 50)+strings.Repeat("y", 50); got != want {
+		t.Errorf("got %s", got)
+	}
+}
+
+// The bitmaps of this machine are those of the portable code, for any bytes.
+func TestFillIsPortable(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	for range 50 {
+		var text [stripe]byte
+		for i := range text {
+			text[i] = ",\"\n\r\x00\x7f\x80\xac\xa2\x8ax"[random.IntN(11)]
+		}
+		p := Dialect{}.Resolve().pattern()
+		var got, want bitmap
+		got.fill(&text, &p)
+		want.fillWords(&text, &p)
+		if got != want {
+			t.Fatal("fill and fillWords differ")
+		}
+		for i, c := range text {
+			separator := want.separators[i/8]>>(i%8)&1 == 1
+			quote := want.quotes[i/8]>>(i%8)&1 == 1
+			if separator != (c == ',' || c == '\n') || quote != (c == '"') {
+				t.Fatalf("byte %d, %q: separator %v, quote %v", i, c, separator, quote)
+			}
+		}
+	}
+}
