@@ -213,12 +213,17 @@ func recovered(name string, err *error) {
 	}
 }
 
-// fail gives the table its error. Where another table's failure is the reason,
-// the error says so.
+// fail gives the table its error. Where the end of its context is the reason,
+// the error says why it ended.
 func (d *delivery) fail(ctx context.Context, err error) {
+	why := context.Cause(ctx)
 	var sibling *siblingError
-	if errors.As(context.Cause(ctx), &sibling) && sibling.table != d.report.Key {
+	var panicked *chain.PanicError
+	switch {
+	case errors.As(why, &sibling) && sibling.table != d.report.Key:
 		err = sibling
+	case err == why && ctx.Err() != nil && !errors.Is(err, ctx.Err()) && !errors.As(err, &panicked):
+		err = fmt.Errorf("%w: %w", ctx.Err(), err)
 	}
 	d.report.Err = tableError(d.report.Key, err)
 	for i := range d.report.Objects {
@@ -369,10 +374,18 @@ func (d *delivery) tell(done bool) {
 	if !done && (now-last < tellEvery.Milliseconds() || !d.told.CompareAndSwap(last, now)) {
 		return
 	}
-	// What is told is counted under the lock: it never goes back.
-	d.w.progress.Lock()
-	defer d.w.progress.Unlock()
-	f(d.progress(done))
+	if err := d.w.tell(f, func() Progress { return d.progress(done) }); err != nil {
+		d.cancel(err)
+	}
+}
+
+// tell calls f with what now returns under the lock: what is told never goes back.
+func (w *Writer) tell(f func(Progress), now func() Progress) (err error) {
+	w.progress.Lock()
+	defer w.progress.Unlock()
+	defer recovered("WithProgress", &err)
+	f(now())
+	return nil
 }
 
 func (d *delivery) progress(done bool) Progress {
