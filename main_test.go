@@ -92,6 +92,17 @@ func wantNothing(t testing.TB, srv *s3writertest.Server) {
 	s3writertest.AssertNoOrphans(t, srv, bucket)
 }
 
+// wantAccounted fails the test if anything is visible, or left behind without
+// being in the report: a cancelled request may have opened an upload whose ID
+// nobody knows.
+func wantAccounted(t testing.TB, srv *s3writertest.Server, report *s3writer.Report) {
+	t.Helper()
+	s3writertest.AssertNoPartial(t, srv, bucket, nil)
+	if open := srv.Uploads(bucket); len(open) > len(report.Orphans) {
+		t.Errorf("%d uploads are open, %d of them in the report", len(open), len(report.Orphans))
+	}
+}
+
 var (
 	requestID = regexp.MustCompile(`request ID [0-9A-F]+`)
 	uploadID  = regexp.MustCompile(`upload ID [\w.-]+`)
