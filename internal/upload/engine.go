@@ -102,7 +102,8 @@ func (e *Engine) Admit(ctx context.Context, extra int64) (*Admission, error) {
 
 // AdmitStreams is Admit for a table that keeps several streams open at once.
 func (e *Engine) AdmitStreams(ctx context.Context, streams int, extra int64) (*Admission, error) {
-	if need := int64(streams)*e.reserve() + extra; need > e.cfg.Memory {
+	reserve := int64(streams) * e.reserve()
+	if need := reserve + extra; need > e.cfg.Memory || reserve > e.pool.budget {
 		return nil, fmt.Errorf("%d open objects and their codecs need %s, but the memory budget is %s",
 			streams, byteCount(need), byteCount(e.cfg.Memory))
 	}

@@ -16,14 +16,21 @@ const idlePages = 4
 // take pages beyond that only from what nobody has reserved. So a stream never
 // waits for another one's progress: either it has pages of its own in flight,
 // or enough to send, or room in its reserve.
+//
+// Pages may take five eighths of the memory. The rest is for the state of the
+// tables beside them, for requests, and for what the garbage collector leaves
+// lying: it collects when the heap has grown to twice what lives, so a heap
+// full of pages would reach twice the budget.
 type pool struct {
 	page       int64
-	budget     int64
-	reservable int64 // how much of the budget may be reserved; the rest is always lent
+	memory     int64
+	budget     int64 // what pages may take of it
+	reservable int64 // how much of that may be reserved; the rest is always lent
 
 	mu         sync.Mutex
 	charged    int64 // sum of all accounts' charges
 	occupied   int64 // sum of what they hold; the rest of a charge is a promise
+	extras     int64 // sum of the state beside them
 	peak       int64
 	reserved   int64 // sum of what admissions have reserved
 	admissions int
@@ -38,13 +45,13 @@ type pool struct {
 // the same place. Its fields belong to the pool's lock.
 type account struct {
 	reserve int64
-	extra   int64 // state outside the pool, counted
+	extra   int64 // state beside the pages
 	held    int64 // bytes in pages and in kept bodies
 	claim   int64 // bytes of pages promised to the part being filled
 	flight  int   // parts being sent
 }
 
-func (a *account) charge() int64 { return a.extra + max(a.reserve, a.held) + a.claim }
+func (a *account) charge() int64 { return max(a.reserve, a.held) + a.claim }
 
 // waiter is a table that waits for its admission, or a stream that waits for a
 // page or for a claim.
@@ -60,13 +67,19 @@ type waiter struct {
 	poke           chan struct{} // there may be a waiting body to send
 }
 
-func newPool(budget, page, basePart int64) *pool {
+func newPool(memory, page, basePart int64) *pool {
+	budget := roundUp(memory/8*5, page)
 	return &pool{
 		page:       page,
+		memory:     memory,
 		budget:     budget,
 		reservable: budget - max(budget/4, min(basePart, budget/2)),
 	}
 }
+
+// room is what pages may take now: their share, less what the state of tables
+// takes of it.
+func (p *pool) room() int64 { return min(p.budget, p.memory-p.extras) }
 
 // admit waits for a reserve for each of several streams at once.
 func (p *pool) admit(ctx context.Context, streams int, reserve, extra int64) ([]*account, error) {
@@ -109,7 +122,8 @@ func (p *pool) release(accounts []*account) {
 func (p *pool) releaseLocked(accounts []*account) {
 	p.admissions--
 	for _, a := range accounts {
-		p.reserved -= a.reserve + a.extra
+		p.reserved -= a.reserve
+		p.extras -= a.extra
 		p.change(a, func() { a.reserve, a.extra = 0, 0 })
 	}
 	p.grant()
@@ -303,7 +317,8 @@ func (p *pool) grant() {
 		w := p.admitting[0]
 		p.admitting = slices.Delete(p.admitting, 0, 1)
 		p.admissions++
-		p.reserved += w.reserve + w.extra
+		p.reserved += w.reserve
+		p.extras += w.extra
 		for i, a := range w.accounts {
 			p.change(a, func() {
 				a.reserve = w.reserve / int64(len(w.accounts))
@@ -334,7 +349,7 @@ func (p *pool) serve(w *waiter, first bool) bool {
 		w.page = p.lend(w.account)
 		return true
 	}
-	n := min(w.claim, (p.budget-p.reserved)/p.page*p.page)
+	n := min(w.claim, (p.room()-p.reserved)/p.page*p.page)
 	if !first || !p.mayBorrow(n) {
 		return false
 	}
@@ -345,11 +360,11 @@ func (p *pool) serve(w *waiter, first bool) bool {
 
 // mayReserve leaves the lent part of the budget alone, unless the table is alone.
 func (p *pool) mayReserve(w *waiter) bool {
-	return p.admissions == 0 || p.reserved+w.reserve+w.extra <= p.reservable
+	return p.admissions == 0 || p.reserved+w.reserve <= p.reservable && p.extras+w.extra <= p.memory-p.budget
 }
 
 func (p *pool) mayAdmit(w *waiter) bool {
-	return p.mayReserve(w) && p.charged+w.reserve+w.extra <= p.budget
+	return p.mayReserve(w) && p.charged+w.reserve <= min(p.budget, p.memory-p.extras-w.extra)
 }
 
 func (p *pool) mayTake(a *account, first bool) bool {
@@ -362,7 +377,7 @@ func (p *pool) mayBorrow(n int64) bool {
 	if len(p.admitting) > 0 && p.mayReserve(p.admitting[0]) {
 		return false
 	}
-	return p.charged+n <= p.budget
+	return p.charged+n <= p.room()
 }
 
 // lend charges a page to a and returns a used one, or nil: making a new one is
@@ -392,12 +407,12 @@ func (p *pool) filled(page []byte) []byte {
 // is no room for: what is free counts for nobody, yet it is memory.
 func (p *pool) change(a *account, f func()) {
 	p.charged -= a.charge()
-	p.occupied -= a.extra + a.held
+	p.occupied -= a.held
 	f()
 	p.charged += a.charge()
-	p.occupied += a.extra + a.held
-	p.peak = max(p.peak, p.charged)
-	keep := max(0, (p.budget-p.occupied)/p.page)
+	p.occupied += a.held
+	p.peak = max(p.peak, p.charged+p.extras)
+	keep := max(0, (p.room()-p.occupied)/p.page)
 	if p.charged == 0 {
 		keep = min(keep, idlePages)
 	}
@@ -412,7 +427,7 @@ func (p *pool) change(a *account, f func()) {
 func (p *pool) stats(s *Stats) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	s.Charged, s.Peak = p.charged, p.peak
+	s.Charged, s.Peak = p.charged+p.extras, p.peak
 	s.Pages, s.Idle = p.pages*p.page, int64(len(p.free))*p.page
 }
 

@@ -254,8 +254,8 @@ func classify(r *request, err error) verdict {
 	// A server error may come from a proxy that gave up waiting, and a success
 	// that cannot be read is one nevertheless.
 	v.lost = status >= 500 && status != http.StatusNotImplemented || status/100 == 2 || status == 0 && v.class != fatal
-	if r.name == opCreate && v.class == throttle && code != "" {
-		v.lost = false
+	if r.name == opCreate && strings.HasPrefix(code, "SlowDown") {
+		v.lost = false // S3 itself has said no: not every throttled table is to report an orphan
 	}
 	return v
 }

@@ -31,6 +31,7 @@ func TestClassify(t *testing.T) {
 		{opPart, refused(503, "SlowDown"), throttle, true},
 		{opCreate, refused(503, "SlowDown"), throttle, false},
 		{opCreate, refused(503, ""), throttle, true},
+		{opCreate, refused(503, "ServiceUnavailable"), throttle, true},
 		{opPart, refused(429, ""), throttle, false},
 		{opPart, refused(408, ""), transient, false},
 		{opPart, refused(400, "RequestTimeout"), transient, false},
