@@ -311,11 +311,15 @@ func (p *Pending) Leftover() *Orphan {
 }
 
 func (p *Pending) leftover() *Orphan {
+	left := p.left
+	if p.state == StateUnknown && p.id != "" {
+		left = &Orphan{Key: p.Key, UploadID: p.id, Err: p.err}
+	}
 	switch {
-	case p.state == StateUnknown && p.id != "":
-		return &Orphan{Key: p.Key, UploadID: p.id, Err: p.err}
-	case p.left == nil && p.lost:
+	case !p.lost || left != nil && errors.Is(left.Err, errUnnamed):
+		return left
+	case left == nil:
 		return &Orphan{Key: p.Key, Err: errUnnamed}
 	}
-	return p.left
+	return &Orphan{Key: p.Key, UploadID: left.UploadID, Err: errors.Join(left.Err, errUnnamed)}
 }

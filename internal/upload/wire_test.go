@@ -263,6 +263,7 @@ func (t trial) run() {
 			defer mu.Unlock()
 			if orphan != nil {
 				left[orphan.UploadID] = true
+				left[""] = left[""] || errors.Is(orphan.Err, errUnnamed)
 			}
 			t.judge(key, body, res, err)
 		})
