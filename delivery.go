@@ -199,6 +199,7 @@ func (d *delivery) accept() (err error) {
 	}
 	defer recovered("Accept", &err)
 	report := d.report
+	report.Objects = slices.Clone(report.Objects) // it is the callback's to keep
 	report.Duration = time.Since(d.start)
 	if err := d.table.Accept(report); err != nil {
 		return fmt.Errorf("Accept: %w", err)
