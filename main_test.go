@@ -6,8 +6,10 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net/http"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -170,4 +172,10 @@ func gunzip(t testing.TB, p []byte) string {
 		t.Fatal(err)
 	}
 	return string(plain)
+}
+
+// sendHook is the hook of a fault that tells when it strikes first.
+func sendHook(struck chan<- struct{}) func(*http.Request) {
+	var once sync.Once
+	return func(*http.Request) { once.Do(func() { close(struck) }) }
 }
