@@ -27,7 +27,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // small are limits that make every border cheap to reach.
-var small = limits{page: 16, minPart: 64, basePart: 128, maxPart: 1 << 20, round: 16, maxParts: 50, growth: 14}
+var small = limits{page: 16, pages: 8, minPart: 64, basePart: 128, maxPart: 1 << 20, round: 16, maxParts: 50, growth: 14}
 
 var hasty = pace{
 	base: time.Microsecond, cap: time.Millisecond, attempts: 5,

@@ -76,7 +76,7 @@ func newEngine(cfg Config, l limits, p pace) *Engine {
 		cfg:     cfg,
 		limits:  l,
 		pace:    p,
-		pool:    newPool(cfg.Memory, l.page, l.basePart),
+		pool:    newPool(cfg.Memory, l),
 		slots:   newLimiter(cfg.Concurrency),
 		signing: payloadSigning(cfg.SignPayload),
 	}
@@ -308,6 +308,7 @@ type pace struct {
 	stall       time.Duration // how long a request may go without progress
 	commitGrace time.Duration // how long a commit that has begun may take
 	abortGrace  time.Duration
+	createGrace time.Duration // how long an answer to Create is waited for when nobody wants it any more
 }
 
 var defaultPace = pace{
@@ -318,6 +319,7 @@ var defaultPace = pace{
 	stall:       time.Minute,
 	commitGrace: 2 * time.Minute,
 	abortGrace:  30 * time.Second,
+	createGrace: 200 * time.Millisecond,
 }
 
 func roundUp(n, unit int64) int64 { return (n + unit - 1) / unit * unit }

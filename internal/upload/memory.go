@@ -67,13 +67,13 @@ type waiter struct {
 	poke           chan struct{} // there may be a waiting body to send
 }
 
-func newPool(memory, page, basePart int64) *pool {
-	budget := roundUp(memory/8*5, page)
+func newPool(memory int64, l limits) *pool {
+	budget := memory * l.pages / 8
 	return &pool{
-		page:       page,
+		page:       l.page,
 		memory:     memory,
 		budget:     budget,
-		reservable: budget - max(budget/4, min(basePart, budget/2)),
+		reservable: budget - max(budget/4, min(l.basePart, budget/2)),
 	}
 }
 
@@ -349,7 +349,7 @@ func (p *pool) serve(w *waiter, first bool) bool {
 		w.page = p.lend(w.account)
 		return true
 	}
-	n := min(w.claim, (p.room()-p.reserved)/p.page*p.page)
+	n := max(0, min(w.claim, (p.room()-p.reserved)/p.page*p.page))
 	if !first || !p.mayBorrow(n) {
 		return false
 	}
@@ -360,7 +360,11 @@ func (p *pool) serve(w *waiter, first bool) bool {
 
 // mayReserve leaves the lent part of the budget alone, unless the table is alone.
 func (p *pool) mayReserve(w *waiter) bool {
-	return p.admissions == 0 || p.reserved+w.reserve <= p.reservable && p.extras+w.extra <= p.memory-p.budget
+	if p.admissions == 0 {
+		return true
+	}
+	lent := p.budget - p.reservable
+	return p.reserved+w.reserve <= p.reservable && p.reserved+w.reserve+p.extras+w.extra <= p.memory-lent
 }
 
 func (p *pool) mayAdmit(w *waiter) bool {

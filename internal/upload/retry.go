@@ -109,6 +109,13 @@ func (r *request) sample(took time.Duration) sample {
 // A try without progress is given up: the next one gets a connection of its own.
 func (e *Engine) try(ctx context.Context, r *request, u used) (took time.Duration, err error) {
 	e.counters.requests.Add(1)
+	if r.name == opCreate {
+		// Its answer names what has to be aborted: a cancelled context gives
+		// it a moment more.
+		var stop func()
+		ctx, stop = outliving(ctx, e.pace.createGrace)
+		defer stop()
+	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	watch := time.AfterFunc(e.pace.stall, func() { cancel(errStalled) })
@@ -125,6 +132,19 @@ func (e *Engine) try(ctx context.Context, r *request, u used) (took time.Duratio
 		err = errStalled
 	}
 	return took, err
+}
+
+// outliving returns a context that ends some time after ctx.
+func outliving(ctx context.Context, d time.Duration) (context.Context, func()) {
+	longer, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		timer := time.AfterFunc(d, func() { cancel(cause(ctx)) })
+		context.AfterFunc(longer, func() { timer.Stop() })
+	})
+	return longer, func() {
+		stop()
+		cancel(nil)
+	}
 }
 
 // tries counts what a request has been through.

@@ -5,6 +5,7 @@ import "fmt"
 // limits are what S3 and the engine allow; tests use smaller ones.
 type limits struct {
 	page     int64 // bytes of a page
+	pages    int64 // eighths of the memory that pages may take
 	minPart  int64 // the least a part that is not the last may have
 	basePart int64 // the size parts start with, and the largest body of a single put
 	maxPart  int64 // the most S3 takes in one part
@@ -15,6 +16,7 @@ type limits struct {
 
 var s3Limits = limits{
 	page:     256 << 10,
+	pages:    5,
 	minPart:  5 << 20,
 	basePart: 8 << 20,
 	maxPart:  5 << 30,

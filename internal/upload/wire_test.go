@@ -31,7 +31,7 @@ const testBucket = "writer-sample"
 
 // wired are limits for real requests, and a pace for hung ones.
 var (
-	wiredLimits = limits{page: 1 << 10, minPart: 4 << 10, basePart: 8 << 10, maxPart: 1 << 20, round: 1 << 10, maxParts: 100, growth: 1400}
+	wiredLimits = limits{page: 1 << 10, pages: 5, minPart: 4 << 10, basePart: 8 << 10, maxPart: 1 << 20, round: 1 << 10, maxParts: 100, growth: 1400}
 	wiredPace   = pace{
 		base: 100 * time.Microsecond, cap: 2 * time.Millisecond, attempts: 6, throttled: 20 * time.Millisecond,
 		stall: 150 * time.Millisecond, commitGrace: time.Second, abortGrace: time.Second,
