@@ -145,6 +145,42 @@ func TestEarlierObjectsOfATableGiveWay(t *testing.T) {
 	atRest(t, e)
 }
 
+// Streams of one table that are open together each have what they need, though
+// another one waits with all it could get.
+func TestStreamsOfOneTableDoNotWaitForEachOther(t *testing.T) {
+	b := newBucket()
+	e := b.engine(func(c *Config) { c.Memory = 400 }) // three reserves of 80 leave 160
+	a, err := e.AdmitStreams(t.Context(), 3, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var streams []*Stream
+	for i := range 3 {
+		streams = append(streams, e.Open(t.Context(), a, Object{Key: fmt.Sprint(i)}))
+	}
+	body := data(2000)
+	for i, s := range streams {
+		if _, err := s.Write(body[:100+i]); err != nil { // and now they hold on to it
+			t.Fatal(err)
+		}
+	}
+	for i, s := range streams {
+		if _, err := s.Write(body[100+i:]); err != nil {
+			t.Fatal(err)
+		}
+		p, err := s.Finish()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := p.Commit(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		wantObject(t, b, fmt.Sprint(i), body)
+	}
+	a.Release()
+	atRest(t, e)
+}
+
 // An object that could not be sent to make room says so before any commit.
 func TestFailedRelief(t *testing.T) {
 	b := newBucket()

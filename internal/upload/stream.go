@@ -227,6 +227,7 @@ func (s *Stream) send() error {
 	s.engine.pool.depart(s.account)
 	s.sending.Go(func() {
 		defer s.engine.pool.arrive(s.account, p.pages)
+		defer s.recovered()
 		if err := s.upload(p); err != nil {
 			s.fail(err)
 		}
@@ -244,12 +245,21 @@ func (s *Stream) open() {
 	s.created = make(chan struct{})
 	s.sending.Go(func() {
 		defer close(s.created)
+		defer s.recovered()
 		id, lost, err := s.engine.create(s.ctx, s.settings)
 		s.id, s.lost = id, lost
 		if err != nil {
 			s.fail(err)
 		}
 	})
+}
+
+// recovered makes a panic in the client or in Sent the failure of this object:
+// in a goroutine of ours nobody else could.
+func (s *Stream) recovered() {
+	if p := recover(); p != nil {
+		s.fail(fmt.Errorf("%s: panic while sending: %v", s.engine.object(s.object.Key), p))
+	}
 }
 
 func (s *Stream) upload(p *part) error {

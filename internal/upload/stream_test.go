@@ -339,6 +339,22 @@ func TestAbortInterruptsWrite(t *testing.T) {
 	atRest(t, e)
 }
 
+func TestPanicInSentFailsTheObject(t *testing.T) {
+	b := newBucket()
+	e := b.engine()
+	a := admit(t, e)
+	s := e.Open(t.Context(), a, Object{Key: "k", Sent: func(int64) { panic("oh") }})
+	s.Write(data(1000))
+	if _, err := s.Finish(); err == nil || !strings.Contains(err.Error(), "panic while sending: oh") {
+		t.Errorf("error %v", err)
+	}
+	a.Release()
+	if b.open() != nil {
+		t.Error("upload left open")
+	}
+	atRest(t, e)
+}
+
 func TestDryRun(t *testing.T) {
 	b := newBucket()
 	e := b.engine(func(c *Config) { c.DryRun = true })
