@@ -129,6 +129,8 @@ func (o *options) address(so *s3.Options, c *connection) {
 		url := strings.Replace(o.endpoint, "://"+bucketHost, "://", 1)
 		so.BaseEndpoint = aws.String(strings.TrimRight(url, "/"))
 		so.UsePathStyle = url == o.endpoint
+	} else if so.BaseEndpoint != nil {
+		so.UsePathStyle = true // few servers but AWS have a host name per bucket
 	}
 	if c.endpoint = so.BaseEndpoint != nil; c.endpoint && c.region == "" {
 		c.region = "us-east-1"

@@ -202,7 +202,7 @@ func (d *delivery) accept() (err error) {
 	report.Objects = slices.Clone(report.Objects) // it is the callback's to keep
 	report.Duration = time.Since(d.start)
 	if err := d.table.Accept(report); err != nil {
-		return fmt.Errorf("Accept: %w", err)
+		return fmt.Errorf("refused by Accept: %w", err)
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/seed149ec23d/s3writer/internal/chain"
+	"github.com/seed149ec23d/s3writer/internal/record"
 	"github.com/seed149ec23d/s3writer/internal/upload"
 )
 
@@ -71,7 +72,8 @@ func (e *Error) text() string {
 		}
 		b.WriteString(": ")
 	}
-	if e.Column != "" {
+	var unknown *record.UnknownColumnError // says the name itself
+	if e.Column != "" && !errors.As(e.Err, &unknown) {
 		fmt.Fprintf(&b, "column %q: ", e.Column)
 	}
 	return b.String() + e.Err.Error()
@@ -94,8 +96,13 @@ func tableError(table string, err error) error {
 	}
 	var ce *chain.Error
 	if errors.As(err, &ce) {
-		return &Error{Table: table, Step: ce.Step, Processor: ce.Processor,
+		e := &Error{Table: table, Step: ce.Step, Processor: ce.Processor,
 			Row: ce.Row, Offset: ce.Offset, Column: ce.Column, Err: ce.Err}
+		var unknown *record.UnknownColumnError
+		if errors.As(ce.Err, &unknown) && e.Column == "" {
+			e.Column = unknown.Name
+		}
+		return e
 	}
 	return &Error{Table: table, Offset: -1, Err: err}
 }

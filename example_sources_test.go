@@ -192,5 +192,5 @@ func ExampleTable_accept() {
 	}
 	deliver(t)
 	// Output:
-	// s3writer: table "users.csv": Accept: 1 rows; 2 were promised
+	// s3writer: table "users.csv": refused by Accept: 1 rows; 2 were promised
 }

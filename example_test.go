@@ -550,6 +550,6 @@ func ExampleWriter_Write_cancelled() {
 	fmt.Println(err)
 	fmt.Println(len(srv.Keys("writer-sample")), "objects,", len(srv.Uploads("writer-sample")), "uploads")
 	// Output:
-	// s3writer: table "zeros.bin": the night is over
+	// s3writer: table "zeros.bin": context canceled: the night is over
 	// 0 objects, 0 uploads
 }

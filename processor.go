@@ -64,7 +64,8 @@ func Filter(keep func(Record) bool) Processor {
 }
 
 // Derive adds a column, or replaces the one of that name, with what value
-// returns for each record. The column is text. An error fails the row.
+// returns for each record. The column is text; [Typed] behind it makes it a
+// number in JSON Lines. An error fails the row.
 func Derive(column string, value func(Record) (Value, error)) Processor {
 	if value == nil {
 		return step(chain.Derive(column, nil))

@@ -16,7 +16,7 @@ type Report struct {
 // looked at: where bytes were copied as they are, the counts of rows are -1.
 type TableReport struct {
 	Key          string // as given
-	RowsRead     int64  // of the source, bad ones included
+	RowsRead     int64  // of the source, bad ones included; 0 where the header was as far as it got
 	RowsWritten  int64
 	RowsFiltered int64 // left out by Filter, Limit or a RecordStep that emitted fewer rows than it got
 	RowsRejected int64 // left out by OnBadRow
@@ -45,7 +45,7 @@ type State uint8
 
 // The states of an object.
 const (
-	Pending   State = iota // not visible: nothing of it was published
+	Pending   State = iota // not visible: nothing of it was published; also the end of a dry run
 	Committed              // visible, whole
 	Unknown                // the answer that would tell was lost
 )

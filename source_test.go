@@ -134,7 +134,7 @@ func TestSourcesAreClosed(t *testing.T) {
 			want:  `step 1 ReaderFunc: the line is broken`},
 		{name: "panicked", in: readerFunc(func([]byte) (int, error) { panic("boom") }), want: `source: panic: boom`},
 		{name: "not accepted", in: strings.NewReader("id\n1\n"),
-			accept: func(s3writer.TableReport) error { return errBroken }, want: `Accept: the line is broken`},
+			accept: func(s3writer.TableReport) error { return errBroken }, want: `refused by Accept: the line is broken`},
 		{name: "Close fails", in: strings.NewReader("id\n1\n"), closeErr: errBroken},
 	} {
 		t.Run(test.name, func(t *testing.T) {

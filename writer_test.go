@@ -155,7 +155,7 @@ func TestAccept(t *testing.T) {
 		want string
 	}{
 		{"refuses", func(r s3writer.TableReport) error { return fmt.Errorf("only %d rows", r.RowsWritten) },
-			`s3writer: table "t.csv": Accept: only 9 rows`},
+			`s3writer: table "t.csv": refused by Accept: only 9 rows`},
 		{"panics", func(s3writer.TableReport) error { panic("boom") }, `s3writer: table "t.csv": Accept: panic: boom`},
 	} {
 		for _, width := range []int{1, 1 << 20} {
