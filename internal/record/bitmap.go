@@ -3,6 +3,8 @@ package record
 import (
 	"encoding/binary"
 	"math/bits"
+	"strings"
+	"unicode/utf8"
 )
 
 // The fast way through text: 64 bytes become two words with a bit for each
@@ -20,10 +22,12 @@ const (
 	stripe = 4096
 )
 
-// mappable tells whether d can be read by bitmaps: quotes alone say what is
-// data, and all bytes with a meaning are ASCII.
-func (d *Dialect) mappable() bool {
-	return d.Escape == 0 && d.Comment == 0 && !d.LazyQuotes && d.Comma < 0x80 && (d.NoQuote || d.Quote < 0x80)
+// mappable tells whether quotes alone say what is data in text, as they do
+// where there are no escapes and comments, and whether they are ASCII.
+func (d *Dialect) mappable(text string) bool {
+	return d.Comma < utf8.RuneSelf && (d.NoQuote || d.Quote < utf8.RuneSelf) &&
+		(d.Escape == 0 || strings.IndexByte(text, d.Escape) < 0) &&
+		(d.Comment == 0 || strings.IndexByte(text, d.Comment) < 0)
 }
 
 // bitmap has a bit for each byte of a stripe of text.
@@ -46,8 +50,9 @@ func (d *Dialect) pattern() pattern {
 	}
 }
 
-// fillWords maps text: high-(w^c) has the high bit of just the bytes of w that are
-// c, as long as w is ASCII.
+// fillWords maps text, eight bytes at a time: high-(w^c) has the high bit of
+// just those bytes of w that are c, as long as w is ASCII. It is what fill does
+// where nothing faster is known.
 func (m *bitmap) fillWords(text *[stripe]byte, p *pattern) {
 	comma, quote, lineFeed := p.comma, p.quote, p.lineFeed
 	low, high, gather := p.low, p.high, p.gather

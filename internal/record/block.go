@@ -10,15 +10,16 @@ import (
 // known to end.
 func (s *Scanner) cut() (int, []mark) {
 	eof := s.srcErr == io.EOF
-	if !s.d.mappable() {
+	if !s.d.mappable(s.text()) {
 		return s.cutExactly(eof)
 	}
 	n := len(s.buf)
 	if !eof {
 		n = s.lastLine()
 	}
+	sure := s.exact || s.d.LazyQuotes
 	switch {
-	case s.exact && (n > s.d.MaxRow || !s.wellFormed(s.buf[:n])):
+	case sure && (n == 0 || n > s.d.MaxRow || !s.wellFormed(s.buf[:n])):
 		return s.cutExactly(eof)
 	case n == 0 && !eof:
 		// A stray quote must not collect MaxRow bytes behind it.

@@ -94,9 +94,10 @@ func isDecimal(s string) bool {
 	return n > 0 && (s == "" || isExponent(s))
 }
 
-// isDate tells whether s begins with a day of the calendar, as 2006-01-02.
+// isDate tells whether s, of ten bytes or more, begins with a day of the
+// calendar, as 2006-01-02.
 func isDate(s string) bool {
-	if len(s) < 10 || s[4] != '-' || s[7] != '-' {
+	if s[4] != '-' || s[7] != '-' {
 		return false
 	}
 	year, month, day := number(s[:4]), number(s[5:7]), number(s[8:10])

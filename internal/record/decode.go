@@ -42,10 +42,11 @@ func newDecoder(s *Scanner, b Block) *decoder {
 
 // decodeFast decodes a block that is as it should be.
 func (d *decoder) decodeFast() (ok bool) {
-	if len(d.block.marks) > 0 || d.width == 0 || d.block.Text == "" || !d.s.d.mappable() {
+	text := d.block.Text
+	if len(d.block.marks) > 0 || d.width == 0 || text == "" || !d.s.d.mappable(text) {
 		return false
 	}
-	d.off, d.good, ok = d.s.d.mapFields(d.block.Text, d.width)
+	d.off, d.good, ok = d.s.d.mapFields(text, d.width)
 	return ok
 }
 

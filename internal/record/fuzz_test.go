@@ -16,7 +16,7 @@ var samples = []string{
 	"a,b\n\"1\",\"2\"\n\"x\"\"y\",\"\"\n,\n\"\",\"\"\"\"\n",
 	"a,b\n\"x\ny\",\"z,\r\n\"\n1,\"\n\",\n",
 	"a,b\n1,\"2\n3,4\n5,\"6\"x\n7,8\n", "a,b\nx\"y,1\n2,3\n\"4\"\n5,6,7\n8\n9,0",
-	"a,b\n\"x\"\r\n", "a,b\n\"x\"\r,1\n2,3\n", "a,b\nx\r,y\r\r\n1,\r", "\"\n", "a,\"\n\n\n\n1,2\n",
+	"a,b\n\"x\"\r\n", "a,b\n1,\"2\"", "a,b\n\"x\"\r,1\n2,3\n", "a,b\nx\r,y\r\r\n1,\r", "\"\n", "a,\"\n\n\n\n1,2\n",
 	"\ufeffa,b\n1,2\n", "\xff\xfea\x00", "#c\na;b\n#d,e\n1;\\N\n\\;;\\\\\n", "'a','b'\n'1''2',\\'\n",
 	"a\tb\nNULL\t\\N\n\\\t\t\"\\\"\"\n", "a,b\n\xff\x00,\xef\xbb\xbf\n", "a|b\n 1| 2 \n\\\n|\\\r\n",
 	"a,b,c,d,e,f,g,h\n1,2018-11-16,8002756,Wall-E,Dog,\"Mixed Breed, Medium (up to 44 lbs fully grown)\",Mix,98108\n" +
@@ -56,7 +56,7 @@ func dialectFrom(n uint64) (d Dialect, ok bool) {
 func seedDialects(yield func(uint64)) {
 	yield(0)
 	x := uint64(1)
-	for range 40 {
+	for range 12 {
 		x = x*6364136223846793005 + 1442695040888963407
 		yield(x >> 20)
 	}

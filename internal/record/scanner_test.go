@@ -167,6 +167,8 @@ func TestScan(t *testing.T) {
 		{"the header has no NULL", "NA,b\nNA,1\n", reading{d: Dialect{Null: "NA"}}, "NA|b\n∅|1"},
 		{"comments", "#x\na,b\n#1,\"2\n3,#4\n\"#5\",6\n#", reading{d: Dialect{Comment: '#'}}, "a|b\n3|#4\n#5|6"},
 		{"lazy quotes", "a,b\nx\"y,\"a\"b\"\n", reading{d: Dialect{LazyQuotes: true}}, "a|b\nx\"y|a\"b"},
+		{"lazy, but all is well", "a,b\n\"x\",\"y\"\"\n\"\n", reading{d: Dialect{LazyQuotes: true}}, "a|b\nx|y\"␊"},
+		{"lazy, an odd number of quotes", "a,b\nx\"y,z\nv,w\n", reading{d: Dialect{LazyQuotes: true}}, "a|b\nx\"y|z\nv|w"},
 		{"lazy to the end", "a,b\n1,\"x,\ny\n", reading{d: Dialect{LazyQuotes: true}}, "a|b\n1|x,␊y␊"},
 		{"skipped lines are physical", "\ufeff\"x\ny\"\na,b\n1,2\n", reading{d: Dialect{SkipLines: 2}}, "a|b\n1|2"},
 		{"columns given", "1,2\n", reading{columns: columns}, "a|b\n1|2"},
@@ -234,6 +236,8 @@ func TestBadRows(t *testing.T) {
 			[]string{`1 @6 "1,2": row has 2 fields, header has 3`}},
 		{"too few fields at the end", "a,b\n1,2\n3", reading{}, "1|2",
 			[]string{`2 @8 "3": row has 1 field, header has 2`}},
+		{"short rows side by side", "a,b\n1\n2\n", reading{}, "", []string{
+			`1 @4 "1": row has 1 field, header has 2`, `2 @6 "2": row has 1 field, header has 2`}},
 		{"a line feed for a comma", "a,b\n1\n2,3,4\n\"5\n\",6\n", reading{}, "5␊|6", []string{
 			`1 @4 "1": row has 1 field, header has 2`, `2 @6 "2,3,4": row has 3 fields, header has 2`}},
 		{"too many fields", "a\n1,2\n3\n", reading{}, "3",
@@ -331,6 +335,8 @@ func TestHeaderErrors(t *testing.T) {
 		{"malformed", strings.NewReader("a,b\"c\n"), Dialect{}, `header row: quote in an unquoted field: "b\"c" (column 2)`},
 		{"unterminated", strings.NewReader("a,\"b\n1,2\n"), Dialect{}, `header row: unterminated quote: "\"b" (column 2)`},
 		{"too long", strings.NewReader("abc,def\n"), Dialect{MaxRow: 3}, `header row: row longer than 3 bytes`},
+		{"source fails in skipped lines", iotest.ErrReader(broken), Dialect{SkipLines: 1}, "broken"},
+		{"source fails without a header", iotest.ErrReader(broken), Dialect{NoHeader: true}, "broken"},
 		{"source fails", iotest.ErrReader(broken), Dialect{}, "broken"},
 		{"source ends early", iotest.ErrReader(io.ErrUnexpectedEOF), Dialect{}, "unexpected EOF"},
 	}
