@@ -182,6 +182,10 @@ func networkText(err error) string {
 	if errors.As(err, &sent) {
 		return sent.Err.Error()
 	}
+	var canceled *smithy.CanceledError
+	if errors.As(err, &canceled) {
+		return canceled.Err.Error()
+	}
 	var malformed *smithy.DeserializationError
 	if errors.As(err, &malformed) {
 		return malformed.Error()
@@ -199,7 +203,7 @@ func kindOf(err error) error {
 	switch {
 	case isCredentialCode(code):
 		return ErrCredentials
-	case code == "NoSuchBucket":
+	case code == "NoSuchBucket", code == "NotFound": // the answer to HeadBucket has no words of its own
 		return ErrNoSuchBucket
 	case code == "PreconditionFailed", status == http.StatusPreconditionFailed:
 		return ErrExists

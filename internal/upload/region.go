@@ -46,9 +46,11 @@ func DiscoverRegion(ctx context.Context, c RegionClient, bucket, owner string) (
 		return "", discoveryEnded(bucket, headErr)
 	case headErr == nil:
 		headErr = errors.New("the answer to HeadBucket names no region")
+	default:
+		headErr = Explain("HeadBucket", bucketARN(bucket), headErr)
 	}
 	return "", fmt.Errorf("region of bucket %q is not to be found: set WithRegion, or allow s3:GetBucketLocation on the bucket: %w; %w",
-		bucket, locationErr, headErr)
+		bucket, explainLocation(bucket, locationErr), headErr)
 }
 
 func bucketLocation(ctx context.Context, c RegionClient, bucket, owner string) (string, error) {
@@ -87,11 +89,18 @@ func expectedOwner(account string) *string {
 }
 
 func discoveryEnded(bucket string, err error) error {
+	explained := explainLocation(bucket, err)
 	if discoveryCode(err) == "InvalidAccessKeyId" {
-		return fmt.Errorf("region of bucket %q: the access key ID is unknown here (one of China or GovCloud needs WithRegion): %w", bucket, err)
+		return fmt.Errorf("region of bucket %q: %w; in China and GovCloud, where keys of their own are known, set WithRegion", bucket, explained)
 	}
-	return fmt.Errorf("region of bucket %q: %w", bucket, err)
+	return fmt.Errorf("region of bucket %q: %w", bucket, explained)
 }
+
+func explainLocation(bucket string, err error) error {
+	return Explain("s3:GetBucketLocation", bucketARN(bucket), err)
+}
+
+func bucketARN(bucket string) string { return "arn:aws:s3:::" + bucket }
 
 // endsDiscovery reports whether asking S3 again, in another way, is of no use: no answer came,
 // the bucket does not exist, or S3 does not know who asks.

@@ -105,15 +105,15 @@ func TestDiscoverRegionErrors(t *testing.T) {
 		want, code     string
 	}{
 		{"no such bucket", regionAnswer{status: 404, code: "NoSuchBucket", message: "The specified bucket does not exist"}, regionAnswer{},
-			`region of bucket "writer-sample": operation error S3: GetBucketLocation, `, "NoSuchBucket"},
+			`region of bucket "writer-sample": no such bucket: "writer-sample" (AWS says: NoSuchBucket: `, "NoSuchBucket"},
 		{"denied, head 404", denied, regionAnswer{status: 404},
-			`region of bucket "writer-sample": operation error S3: HeadBucket, `, "NotFound"},
+			`region of bucket "writer-sample": no such bucket: "writer-sample" (AWS says: NotFound)`, "NotFound"},
 		{"unknown key", regionAnswer{403, "InvalidAccessKeyId", "unknown", "", "us-east-1"}, regionAnswer{},
-			`region of bucket "writer-sample": the access key ID is unknown here (one of China or GovCloud needs WithRegion): operation error S3`, "InvalidAccessKeyId"},
+			`region of bucket "writer-sample": credentials refused: the access key ID is not known (AWS says: InvalidAccessKeyId`, "InvalidAccessKeyId"},
 		{"wrong secret", regionAnswer{403, "SignatureDoesNotMatch", "wrong", "", "us-east-1"}, regionAnswer{},
-			`region of bucket "writer-sample": operation error S3: GetBucketLocation, `, "SignatureDoesNotMatch"},
+			`region of bucket "writer-sample": credentials refused: the secret access key is not that of the access key ID (AWS says: SignatureDoesNotMatch`, "SignatureDoesNotMatch"},
 		{"named nowhere", denied, regionAnswer{status: 403},
-			`region of bucket "writer-sample" is not to be found: set WithRegion, or allow s3:GetBucketLocation on the bucket: operation error S3: GetBucketLocation, `, "AccessDenied"},
+			`region of bucket "writer-sample" is not to be found: set WithRegion, or allow s3:GetBucketLocation on the bucket: access denied: s3:GetBucketLocation on arn:aws:s3:::writer-sample: `, "AccessDenied"},
 		{"head without header", denied, regionAnswer{status: 200}, "; the answer to HeadBucket names no region", "AccessDenied"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
