@@ -107,7 +107,7 @@ func wantAccounted(t testing.TB, srv *s3writertest.Server, report *s3writer.Repo
 
 var (
 	requestID = regexp.MustCompile(`request ID [0-9A-F]+`)
-	uploadID  = regexp.MustCompile(`upload ID [\w.-]+`)
+	uploadID  = regexp.MustCompile(`upload ID [A-Z0-9]{26}`)
 	address   = regexp.MustCompile(`127\.0\.0\.1:\d+(->127\.0\.0\.1:\d+)?`)
 )
 
