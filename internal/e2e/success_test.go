@@ -231,6 +231,28 @@ func testObjectSettings(t *testing.T, to *target) {
 	}
 }
 
+// testEncryption asks for encryption with the server's own key, which needs no further right.
+func testEncryption(t *testing.T, to *target) {
+	d := deliverTo(t, to)
+	contents := map[string][]byte{"small.csv": sample(35, 1000), "large.csv": sample(36, 17*mib)}
+	w := d.writer(s3writer.WithObjectInput(func(in *s3.CreateMultipartUploadInput) {
+		if to.encrypts {
+			in.ServerSideEncryption = types.ServerSideEncryptionAes256
+		}
+	}))
+	report := d.write(w,
+		s3writer.NewTable("small.csv", ofUnknownLength(contents["small.csv"])),
+		s3writer.NewTable("large.csv", ofUnknownLength(contents["large.csv"])))
+
+	for _, table := range report.Tables {
+		d.want(table.Key, contents[table.Key])
+		d.wantReported(table.Objects[0])
+		if got := d.head(table.Key).ServerSideEncryption; to.encrypts && got != types.ServerSideEncryptionAes256 {
+			t.Errorf("%s: encryption %q, want AES256", table.Key, got)
+		}
+	}
+}
+
 // testRegionDiscovery names no region. At AWS the Writer asks for it; a server of one's own refuses the first
 // signature with the name of its region.
 func testRegionDiscovery(t *testing.T, to *target) {

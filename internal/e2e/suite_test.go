@@ -24,6 +24,7 @@ func suite(t *testing.T, to *target) {
 		{"zstd", testZstd},
 		{"JSON lines", testJSONLines},
 		{"object settings", testObjectSettings},
+		{"encryption", testEncryption},
 		{"discovers the region", testRegionDiscovery},
 		{"bucket owner", testBucketOwner},
 		{"no overwrite", testNoOverwrite},

@@ -23,6 +23,7 @@ const (
 type traits struct {
 	checksOwner  bool   // refuses a request that expects another bucket owner
 	storageClass string // one that it keeps and that is not the default; empty: there is none
+	encrypts     bool   // with a key of the server's
 	deniesAbort  bool   // to a user who has the least policy
 	noSuchBucket error  // what a bucket that is not there is called
 }
@@ -32,7 +33,7 @@ var (
 		checksOwner: true, deniesAbort: true, noSuchBucket: s3writer.ErrNoSuchBucket,
 	}
 	minIOTraits = traits{
-		storageClass: "REDUCED_REDUNDANCY", deniesAbort: true, noSuchBucket: s3writer.ErrAccessDenied,
+		storageClass: "REDUCED_REDUNDANCY", encrypts: true, deniesAbort: true, noSuchBucket: s3writer.ErrAccessDenied,
 	}
 )
 
@@ -86,7 +87,7 @@ func fromEnvironment(t *testing.T) *target {
 		newRoundTripper: func() http.RoundTripper { return http.DefaultTransport.(*http.Transport).Clone() },
 	}
 	if to.endpoint == "" {
-		to.traits = traits{checksOwner: true, storageClass: "STANDARD_IA"}
+		to.traits = traits{checksOwner: true, storageClass: "STANDARD_IA", encrypts: true}
 	}
 	if role := os.Getenv("S3WRITER_E2E_ROLE"); role != "" {
 		to.credentials = s3writer.AssumeRole{RoleARN: role, ExternalID: os.Getenv("S3WRITER_E2E_EXTERNAL_ID")}
