@@ -34,7 +34,7 @@ var (
 	wiredLimits = limits{page: 1 << 10, pages: 5, minPart: 4 << 10, basePart: 8 << 10, maxPart: 1 << 20, round: 1 << 10, maxParts: 100, growth: 1400}
 	wiredPace   = pace{
 		base: 100 * time.Microsecond, cap: 2 * time.Millisecond, attempts: 6, throttled: 20 * time.Millisecond,
-		stall: 150 * time.Millisecond, commitGrace: time.Second, abortGrace: time.Second,
+		stall: 100 * time.Millisecond, commitGrace: 250 * time.Millisecond, abortGrace: time.Second,
 	}
 )
 
@@ -364,6 +364,7 @@ func TestConnectionsAreReused(t *testing.T) {
 	srv.StartTLS()
 	defer srv.Close()
 	transport := Transport(32)
+	transport.IdleConnTimeout = time.Minute // however slow this machine is
 	transport.TLSClientConfig = srv.Client().Transport.(*http.Transport).TLSClientConfig
 	transport.TLSClientConfig.ClientSessionCache = tls.NewLRUClientSessionCache(8)
 	defer transport.CloseIdleConnections()
@@ -375,7 +376,11 @@ func TestConnectionsAreReused(t *testing.T) {
 	}, WireOptions(true))
 	e := New(Config{Client: client, Bucket: "b", Memory: 64 << 20, Concurrency: 32, Logger: quiet()})
 	var wg sync.WaitGroup
-	for i := range 3000 {
+	tables := 3000
+	if testing.Short() {
+		tables = 500
+	}
+	for i := range tables {
 		wg.Go(func() {
 			p, err := finish(t.Context(), e, fmt.Sprint(i), data(4096))
 			if err == nil {
