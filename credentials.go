@@ -417,6 +417,9 @@ func (r *refreshing) Retrieve(ctx context.Context) (aws.Credentials, error) {
 	ctx, cancel := context.WithTimeout(ctx, refreshTimeout)
 	defer cancel()
 	c, err := r.provider().Retrieve(ctx)
+	if err == nil && !c.HasKeys() {
+		return c, errors.New("the credentials provider returned no keys")
+	}
 	if err == nil && c.CanExpire {
 		r.mu.Lock()
 		r.expires = c.Expires
