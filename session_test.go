@@ -1,0 +1,201 @@
+package s3writer_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+
+	"github.com/seed149ec23d/s3writer"
+	"github.com/seed149ec23d/s3writer/s3writertest"
+)
+
+// TestRole delivers through a customer's role, for any number of Writes with
+// one session.
+func TestRole(t *testing.T) {
+	srv := newServer(t)
+	addRole(srv)
+	w := newWriter(t, srv, assume(srv, "s3-writer", externalID))
+	write(t, w, csv("a.csv", pattern(large)), csv("b.csv", "id\n"))
+	write(t, w, csv("c.csv", "id\n"))
+	wantObject(t, srv, "a.csv", pattern(large))
+	if n := srv.Count("AssumeRole"); n != 1 {
+		t.Errorf("the role was assumed %d times, want once", n)
+	}
+	for _, r := range srv.Requests() {
+		if r.Op == "AssumeRole" {
+			if r.Form.Get("ExternalId") != externalID || r.Form.Get("RoleSessionName") != "s3writer" || r.Form.Get("RoleArn") != roleARN {
+				t.Errorf("the role was asked for with %v", r.Form)
+			}
+			continue
+		}
+		if !strings.HasPrefix(r.AccessKeyID, "ASIA") {
+			t.Errorf("%s was signed by %s, not by the session", r.Op, r.AccessKeyID)
+		}
+	}
+}
+
+// TestSessionExpires in the middle of an upload, wherever that is: the role is
+// assumed again, once for all requests, and nothing is sent twice but what was
+// refused.
+func TestSessionExpires(t *testing.T) {
+	const parts = 3
+	for _, test := range []struct {
+		name string
+		at   int64 // bytes of the source read before
+	}{
+		{"before the upload is opened", 1},
+		{"between parts", 17 << 20},
+		{"before the commit", parts << 23},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			srv := newServer(t)
+			addRole(srv)
+			w := newWriter(t, srv, assume(srv, "s3-writer", externalID))
+			write(t, w, csv("first.csv", "id\n"))
+			var read int64
+			expired := false
+			body := strings.Repeat(pattern(8<<20), parts)
+			src := strings.NewReader(body)
+			report := write(t, w, s3writer.NewTable("t.csv", readerFunc(func(p []byte) (int, error) {
+				n, err := src.Read(p)
+				if read += int64(n); !expired && read >= test.at {
+					expired = true
+					srv.ExpireSessions()
+				}
+				return n, err
+			})))
+			wantObject(t, srv, "t.csv", body)
+			s3writertest.AssertNoOrphans(t, srv, bucket)
+			if n := srv.Count("AssumeRole"); n != 2 {
+				t.Errorf("the role was assumed %d times, want twice", n)
+			}
+			refused := 0
+			for _, r := range srv.Requests() {
+				if r.Err == "ExpiredToken" {
+					refused++
+				}
+			}
+			if refused == 0 {
+				t.Error("no request was refused: the test has missed the session")
+			}
+			if n, want := srv.Count("UploadPart")+srv.Count("CompleteMultipartUpload")+srv.Count("CreateMultipartUpload"), parts+2+refused; n != want {
+				t.Errorf("%d requests for %d parts, %d of them refused; want %d", n, report.Tables[0].Objects[0].Parts, refused, want)
+			}
+		})
+	}
+}
+
+// TestSessionExpiresForGood: a role that can no longer be assumed ends the
+// delivery.
+func TestSessionExpiresForGood(t *testing.T) {
+	srv := newServer(t)
+	addRole(srv)
+	w := newWriter(t, srv, assume(srv, "s3-writer", externalID))
+	src := io.MultiReader(strings.NewReader(pattern(large)), readerFunc(func([]byte) (int, error) {
+		srv.AddRole(s3writertest.Role{ARN: roleARN, ExternalID: "another"})
+		srv.ExpireSessions()
+		return 0, io.EOF
+	}))
+	report, err := w.Write(t.Context(), s3writer.NewTable("t.csv", src))
+	if !errors.Is(err, s3writer.ErrCredentials) {
+		t.Errorf("got %v, want ErrCredentials", err)
+	}
+	if !strings.HasPrefix(text(err), `s3writer: table "t.csv": credentials: sts:AssumeRole on `+roleARN+`: access denied: check that the role exists`) {
+		t.Errorf("got %s", text(err))
+	}
+	if len(report.Orphans) != len(srv.Uploads(bucket)) {
+		t.Errorf("%d uploads are open, reported are %+v", len(srv.Uploads(bucket)), report.Orphans)
+	}
+	s3writertest.AssertNoPartial(t, srv, bucket, nil)
+}
+
+// TestProviderOfOthers is asked once for many requests, and again when what it
+// gave is refused as expired.
+func TestProviderOfOthers(t *testing.T) {
+	srv := newServer(t)
+	srv.AddKey(userID, userSecret, s3writertest.LeastPrivilege(bucket))
+	var asked atomic.Int32
+	w := newWriter(t, srv, s3writer.WithCredentials(aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+		asked.Add(1)
+		return aws.Credentials{AccessKeyID: userID, SecretAccessKey: userSecret}, nil
+	})))
+	write(t, w, csv("a.csv", "id\n"), csv("b.csv", "id\n"))
+	if n := asked.Load(); n != 1 {
+		t.Errorf("asked %d times, want once", n)
+	}
+	srv.Fail(s3writertest.Fault{Op: "PutObject", N: 1, Code: "ExpiredToken"})
+	write(t, w, csv("c.csv", "id\n"))
+	if n := asked.Load(); n != 2 {
+		t.Errorf("asked %d times after a refusal, want twice", n)
+	}
+}
+
+// TestProviderFails is no reason to try anything ambient.
+func TestProviderFails(t *testing.T) {
+	t.Setenv("AWS_ACCESS_KEY_ID", "AKIAAMBIENT000000000")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "ambient")
+	srv := newServer(t)
+	for _, test := range []struct {
+		name string
+		p    aws.CredentialsProviderFunc
+		want string
+	}{
+		{"fails", func(context.Context) (aws.Credentials, error) { return aws.Credentials{}, errBroken },
+			`the line is broken`},
+		{"returns nothing", func(context.Context) (aws.Credentials, error) { return aws.Credentials{}, nil },
+			`the credentials provider returned no keys`},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			_, err := newWriter(t, srv, s3writer.WithCredentials(test.p)).Write(t.Context(), csv("t.csv", "id\n"))
+			wantText(t, err, `s3writer: table "t.csv": credentials refused: none could be had `+
+				`(get identity: get credentials: failed to refresh cached credentials, `+test.want+`)`)
+			if !errors.Is(err, s3writer.ErrCredentials) {
+				t.Error("errors.Is does not find ErrCredentials")
+			}
+			for _, r := range srv.Requests() {
+				t.Errorf("%s was sent, signed by %q", r.Op, r.AccessKeyID)
+			}
+		})
+	}
+}
+
+// TestDefaultChain is asked only where nobody gives credentials.
+func TestDefaultChain(t *testing.T) {
+	srv := newServer(t)
+	srv.AddKey(userID, userSecret, s3writertest.LeastPrivilege(bucket))
+	t.Setenv("AWS_ACCESS_KEY_ID", userID)
+	t.Setenv("AWS_SECRET_ACCESS_KEY", userSecret)
+	t.Setenv("AWS_SESSION_TOKEN", "")
+	t.Setenv("AWS_REGION", "")
+	t.Setenv("AWS_CONFIG_FILE", "/dev/null")
+	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
+	t.Setenv("AWS_EC2_METADATA_DISABLED", "true")
+	w := mustNew(t, s3writer.WithEndpoint(srv.URL))
+	write(t, w, csv("t.csv", "id\n"))
+	wantObject(t, srv, "t.csv", "id\n")
+	if r := srv.Requests()[0]; r.AccessKeyID != userID {
+		t.Errorf("signed by %q", r.AccessKeyID)
+	}
+}
+
+// TestNoSecretInErrors makes every error there is with keys in it.
+func TestNoSecretInErrors(t *testing.T) {
+	srv := newServer(t)
+	srv.AddKey(userID, "another/secret")
+	var logged bytes.Buffer
+	w := newWriter(t, srv, user(userSecret), s3writer.WithLogger(slog.New(slog.NewTextHandler(&logged, &slog.HandlerOptions{Level: slog.LevelDebug}))))
+	_, err := w.Write(t.Context(), csv("t.csv", "id\n"), csv("u.csv", pattern(large)))
+	for _, s := range []string{err.Error(), fmt.Sprintf("%+v", err), fmt.Sprintf("%#v", err), fmt.Sprintf("%+v %#v", w, w), logged.String()} {
+		if strings.Contains(s, userSecret) {
+			t.Errorf("the secret is in %.300s", s)
+		}
+	}
+}
