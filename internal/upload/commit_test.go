@@ -50,41 +50,44 @@ func TestCommitAnswers(t *testing.T) {
 		{name: "conflict", op: opPut, before: []error{refused(409, "ConditionalRequestConflict")}, noOverwrite: true, visible: true},
 		{name: "conflict", op: opComplete, before: []error{refused(409, "ConditionalRequestConflict")}, noOverwrite: true, want: errAny},
 		{name: "operation aborted", op: opComplete, before: []error{refused(409, "OperationAborted")}, visible: true},
-		{name: "throttled without end", op: opPut, before: repeat(refused(429, "TooManyRequests"), 5), want: errAny},
+		{name: "throttled without end", op: opPut, before: repeat(refused(429, "TooManyRequests"), 10_000), want: errAny},
 		{name: "wrong checksum reported", op: opPut, after: []error{fmt.Errorf("%w: x", errChecksum)}, visible: true},
 	}
 	for _, test := range tests {
 		t.Run(test.op+"/"+test.name, func(t *testing.T) {
-			b := newBucket()
-			b.before, b.after = nth(test.op, test.before), nth(test.op, test.after)
-			if test.set != nil {
-				test.set(b)
-			}
-			size := 10
-			if test.op == opComplete {
-				size = 1000
-			}
-			e := b.engine(func(c *Config) { c.NoOverwrite = test.noOverwrite })
-			res, err := deliver(t.Context(), e, "k", data(size))
-			switch {
-			case test.want == nil && (err != nil || res.ETag == "" || res.State != StateCommitted):
-				t.Errorf("got %+v, %v", res, err)
-			case test.want == errAny && (err == nil || errors.Is(err, ErrCommitUnknown) || res.State != StatePending):
-				t.Errorf("got %+v, %v", res, err)
-			case test.want != nil && test.want != errAny && !errors.Is(err, test.want):
-				t.Errorf("got %v, want %v", err, test.want)
-			case test.want == ErrCommitUnknown && (b.count(opAbort) > 0 || res.State != StateUnknown):
-				t.Errorf("%d aborts, %+v", b.count(opAbort), res)
-			}
-			if body, ok := b.object("k"); ok != test.visible {
-				t.Errorf("visible: %v", ok)
-			} else if ok && test.want == nil && len(body) != size {
-				t.Errorf("%d bytes are visible", len(body))
-			}
-			if open := len(b.open()); open != test.open {
-				t.Errorf("%d uploads are open", open)
-			}
-			atRest(t, e)
+			synctest.Test(t, func(t *testing.T) {
+				b := newBucket()
+				b.before, b.after = nth(test.op, test.before), nth(test.op, test.after)
+				if test.set != nil {
+					test.set(b)
+				}
+				size := 10
+				if test.op == opComplete {
+					size = 1000
+				}
+				e := b.engine(func(c *Config) { c.NoOverwrite = test.noOverwrite })
+				e.pace = defaultPace
+				res, err := deliver(t.Context(), e, "k", data(size))
+				switch {
+				case test.want == nil && (err != nil || res.ETag == "" || res.State != StateCommitted):
+					t.Errorf("got %+v, %v", res, err)
+				case test.want == errAny && (err == nil || errors.Is(err, ErrCommitUnknown) || res.State != StatePending):
+					t.Errorf("got %+v, %v", res, err)
+				case test.want != nil && test.want != errAny && !errors.Is(err, test.want):
+					t.Errorf("got %v, want %v", err, test.want)
+				case test.want == ErrCommitUnknown && (b.count(opAbort) > 0 || res.State != StateUnknown):
+					t.Errorf("%d aborts, %+v", b.count(opAbort), res)
+				}
+				if body, ok := b.object("k"); ok != test.visible {
+					t.Errorf("visible: %v", ok)
+				} else if ok && test.want == nil && len(body) != size {
+					t.Errorf("%d bytes are visible", len(body))
+				}
+				if open := len(b.open()); open != test.open {
+					t.Errorf("%d uploads are open", open)
+				}
+				atRest(t, e)
+			})
 		})
 	}
 }

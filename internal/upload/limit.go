@@ -13,7 +13,7 @@ const (
 	slowDown   = 0.7         // what a throttled engine's limit is multiplied with
 	cutPause   = time.Second // and how often at most: one burst of refusals is one event
 
-	gain       = 1.25             // how much faster twice the requests must be to be worth their memory
+	gain       = 1.5              // how much faster twice the requests must be to be worth their memory
 	probeAgain = 10 * time.Second // when to try once more
 	perRequest = 256 << 10        // what a request costs besides its bytes, in bytes
 )
@@ -32,6 +32,7 @@ type limiter struct {
 	queue    []chan struct{}
 	lastCut  time.Time
 
+	warm  bool
 	level level
 	last  level // the one before, to go back to
 }
@@ -141,10 +142,12 @@ func (l *limiter) probe(s sample, now time.Time) {
 	l.level.count++
 	l.level.work += s.bytes + perRequest
 	l.level.took += s.took
-	if !l.level.full || l.level.count < max(2, int(l.limit)/2) {
+	if !l.level.full || l.level.count < int(l.limit) {
 		return
 	}
 	switch {
+	case !l.warm:
+		l.warm = true // the first requests were those of fresh connections
 	case l.last.limit == 0 || l.level.pace() >= gain*l.last.pace():
 		l.last = l.level
 		l.limit = min(l.most, 2*l.limit)
