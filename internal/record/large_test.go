@@ -3,8 +3,11 @@ package record
 import (
 	"bytes"
 	"encoding/csv"
+	"io"
 	"math/rand/v2"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 )
 
@@ -44,6 +47,34 @@ func TestLargeSource(t *testing.T) {
 		} {
 			comparePasses(t, r, r.parse(strings.NewReader(in)), want)
 		}
+	}
+}
+
+// Blocks are decoded in any order, by many at once, while the next is cut.
+func TestDecodeConcurrently(t *testing.T) {
+	in := randomRows(t, false) + "x,\"y\n" // the last row is bad
+	s := NewScanner(strings.NewReader(in), Dialect{}.Resolve(), nil, 10000)
+	s.Exact(true)
+	var good, bad atomic.Int64
+	var decoding sync.WaitGroup
+	for {
+		block, err := s.Next()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		decoding.Go(func() {
+			b, rejected := s.Decode(block)
+			good.Add(int64(b.Rows))
+			bad.Add(int64(len(rejected)))
+			b.Release()
+		})
+	}
+	decoding.Wait()
+	if good.Load() != 4999 || bad.Load() != 1 {
+		t.Errorf("%d good rows, %d bad ones", good.Load(), bad.Load())
 	}
 }
 

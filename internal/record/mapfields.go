@@ -32,9 +32,10 @@ func (d *Dialect) mapFields(text string, width int) (off []uint32, rows int, ok 
 // mapSeparators fills off with the bounds of all fields and returns how many
 // there are, if text is well-formed and every width-th separator ends a line.
 //
-// The loop is long because it is the library's hottest. It does 1750 MB/s on
-// rows of 100 bytes with 8 fields where [rowReader] does 450. Half of the time
-// goes into branches that nobody can foresee, as fields have all lengths.
+// The loop is long because it is the library's hottest. On rows of 100 bytes
+// with 8 fields it does 2400 MB/s on one core, 1750 where bitmaps are filled by
+// fillWords, while [rowReader] does 440. Most of what is left are branches that
+// nobody can foresee, as fields have all lengths.
 func (d *Dialect) mapSeparators(text string, width int, off []uint32) (n int, ok bool) {
 	off[0] = 0
 	n = 1
