@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -64,6 +65,9 @@ func (d *delivery) write(w *s3writer.Writer, tables ...s3writer.Table) *s3writer
 	return report
 }
 
+// patience is how long one delivery may take that needs a second: a bound on what a fault can cost.
+const patience = time.Minute
+
 // interrupt delivers one table and, when its first part has arrived, runs what comes between.
 func (d *delivery) interrupt(ctx context.Context, w *s3writer.Writer, table s3writer.Table, between func()) (*s3writer.Report, error) {
 	d.Helper()
@@ -73,6 +77,8 @@ func (d *delivery) interrupt(ctx context.Context, w *s3writer.Writer, table s3wr
 			once.Do(func() { close(uploading) })
 		}
 	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	var report *s3writer.Report
 	var err error
 	written := make(chan struct{})

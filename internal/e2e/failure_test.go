@@ -178,6 +178,27 @@ func testUnknownKey(t *testing.T, to *target) {
 	d.wantRefused(w, s3writer.ErrCredentials, secret)
 }
 
+// testRefusedAtStandstill has the upload refused while the next Read of the source takes for ever, as a slow query's
+// may: Write does not wait for it.
+func testRefusedAtStandstill(t *testing.T, to *target) {
+	for name, processors := range map[string][]s3writer.Processor{
+		"copy": nil, "chain": {s3writer.Select("id", "name", "amount")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := deliverTo(t, to)
+			source := newGate(sample(37, 26*mib), nil)
+			defer close(source.open)
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			defer cancel()
+			w := d.writer(s3writer.WithCredentials(s3writer.StaticCredentials("AKIAUNKNOWNUNKNOWN00", "nobody-s", "")))
+			_, err := w.Write(ctx, s3writer.NewTable("orders.csv", source, processors...))
+			if !errors.Is(err, s3writer.ErrCredentials) || ctx.Err() != nil {
+				t.Errorf("got %v, want ErrCredentials at once", err)
+			}
+		})
+	}
+}
+
 func testWrongSecret(t *testing.T, to *target) {
 	d := deliverTo(t, to)
 	const secret = "not-the-secret-of-this-user"

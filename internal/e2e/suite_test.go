@@ -36,6 +36,7 @@ func suite(t *testing.T, to *target) {
 		{"processor fails half way", testProcessorFails},
 		{"expired session", testExpiredSession},
 		{"unknown access key", testUnknownKey},
+		{"refused while the source stands still", testRefusedAtStandstill},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(t, to) })
 	}
