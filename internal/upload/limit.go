@@ -13,7 +13,8 @@ const (
 	slowDown   = 0.7         // what a throttled engine's limit is multiplied with
 	cutPause   = time.Second // and how often at most: one burst of refusals is one event
 
-	gain       = 1.5              // how much faster twice the requests must be to be worth their memory
+	gain       = 1.5              // how much faster twice the requests must be to try twice as many again
+	worth      = 1.2              // and to be worth their memory
 	probeAgain = 10 * time.Second // when to try once more
 	perRequest = 256 << 10        // what a request costs besides its bytes, in bytes
 )
@@ -153,7 +154,9 @@ func (l *limiter) probe(s sample, now time.Time) {
 		l.limit = min(l.most, 2*l.limit)
 		l.probing = l.limit > l.last.limit
 	default:
-		l.limit = l.last.limit
+		if l.level.pace() < worth*l.last.pace() {
+			l.limit = l.last.limit
+		}
 		l.probing = false
 	}
 	l.level = level{limit: l.limit, since: now}
