@@ -96,6 +96,8 @@ func (d *delivery) run(ctx context.Context) {
 	if err != nil {
 		d.abort(ctx)
 		d.fail(ctx, err)
+	} else if d.w.opts.allOrNothing {
+		d.pending.Hold() // it waits for the others, and its memory may be wanted
 	}
 }
 
@@ -105,6 +107,8 @@ func (d *delivery) object() upload.Object {
 		d.sent.Add(n)
 		d.tell(false)
 	}}
+	// The source may be standing still, and the run with it.
+	o.Failed = func(err error) { d.cancel(&uploadError{d.objectError(err)}) }
 	changes := slices.Clone(d.w.opts.objectInput)
 	if d.table.ObjectInput != nil {
 		changes = append(changes, d.table.ObjectInput)
@@ -158,6 +162,12 @@ func (s *objectSink) failed(err error) error {
 	}
 	return s.d.objectError(err)
 }
+
+// uploadError is the cause of a table's context when what was sent in the
+// background has failed.
+type uploadError struct{ error }
+
+func (e *uploadError) Unwrap() error { return e.error }
 
 func (d *delivery) objectError(err error) error {
 	e := &Error{Table: d.report.Key, Object: d.key, Offset: -1, Err: err}
@@ -220,7 +230,10 @@ func (d *delivery) fail(ctx context.Context, err error) {
 	why := context.Cause(ctx)
 	var sibling *siblingError
 	var panicked *chain.PanicError
+	var sent *uploadError
 	switch {
+	case errors.As(why, &sent):
+		err = sent.error
 	case errors.As(why, &sibling) && sibling.table != d.report.Key:
 		err = sibling
 	case err == why && ctx.Err() != nil && !errors.Is(err, ctx.Err()) && !errors.As(err, &panicked):
@@ -262,6 +275,7 @@ func (d *delivery) commit(ctx context.Context) (committed bool) {
 	result, err := d.pending.Commit(ctx)
 	if err == nil {
 		o.ETag, o.VersionID, o.State = result.ETag, result.VersionID, Committed
+		d.orphan(d.pending.Leftover())
 		d.pending = nil
 		return true
 	}
@@ -275,8 +289,18 @@ func (d *delivery) commit(ctx context.Context) (committed bool) {
 	return o.State == Unknown
 }
 
+// commitTime is how long commits that have begun may go on after their context
+// has ended.
+const commitTime = 2 * time.Minute
+
 // commitAll makes all objects visible, if every table was delivered whole.
+// What cancels ctx from then on does not leave half of them behind.
 func commitAll(ctx context.Context, ds []*delivery) {
+	for _, d := range ds {
+		d.check(ctx)
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTime)
+	defer cancel()
 	var failed atomic.Pointer[delivery]
 	failed.Store(culprit(ds))
 	whole := failed.Load() == nil
@@ -306,6 +330,23 @@ func commitAll(ctx context.Context, ds []*delivery) {
 			d.partial()
 		}
 		d.done()
+	}
+}
+
+// check finds what has gone wrong since the table was finished.
+func (d *delivery) check(ctx context.Context) {
+	if d.report.Err != nil || d.pending == nil {
+		return
+	}
+	err := d.pending.Err()
+	if err != nil {
+		err = d.objectError(err)
+	} else {
+		err = context.Cause(ctx)
+	}
+	if err != nil {
+		d.abort(ctx)
+		d.fail(ctx, err)
 	}
 }
 

@@ -22,6 +22,9 @@ type Object struct {
 	// Sent is told of bytes that the server has taken; several calls may run at
 	// once. It may be nil.
 	Sent func(n int64)
+	// Failed is called once, from any goroutine, with what ended the upload
+	// while the stream was still being filled; may be nil.
+	Failed func(error)
 }
 
 // settings are an object's, as all its requests need them.

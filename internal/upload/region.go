@@ -123,7 +123,7 @@ func discoveryCode(err error) string {
 }
 
 var (
-	expectedRegion = regexp.MustCompile(`expecting '([^']*)'`)
+	expectedRegion = regexp.MustCompile(`expecting ['"]([^'"]*)['"]`)
 	regionName     = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
 )
 

@@ -179,6 +179,7 @@ func TestRegionOf(t *testing.T) {
 		return &smithy.OperationError{ServiceID: service, OperationName: "PutObject",
 			Err: &smithyhttp.ResponseError{Response: &smithyhttp.Response{Response: r}, Err: cause}}
 	}
+	quoted := &smithy.GenericAPIError{Code: "AuthorizationHeaderMalformed", Message: `the region "us-east-1" is wrong; expecting "eu-west-1"`}
 	moved := &smithy.GenericAPIError{Code: "PermanentRedirect", Message: "expecting 'eu-west-1'"}
 	malformed := &smithy.GenericAPIError{Code: "AuthorizationHeaderMalformed", Message: "the region 'us-east-1' is wrong; expecting 'eu-west-1'"}
 	for _, test := range []struct {
@@ -192,6 +193,7 @@ func TestRegionOf(t *testing.T) {
 		{"wrapped", fmt.Errorf("part 3: %w", errors.Join(answer("S3", "eu-west-2", moved))), "eu-west-2"},
 		{"message of another code", answer("S3", "", moved), ""},
 		{"message", answer("S3", "", malformed), "eu-west-1"},
+		{"message of a server with other quotes", answer("S3", "", quoted), "eu-west-1"},
 		{"header before message", answer("S3", "eu-west-2", malformed), "eu-west-2"},
 		{"no region's name", answer("S3", "evil.example.com/", moved), ""},
 		{"answer of STS", answer("STS", "eu-west-2", moved), ""},

@@ -229,7 +229,7 @@ func (s *Stream) send() error {
 		defer s.engine.pool.arrive(s.account, p.pages)
 		defer s.recovered()
 		if err := s.upload(p); err != nil {
-			s.fail(err)
+			s.refused(err)
 		}
 	})
 	return nil
@@ -249,9 +249,19 @@ func (s *Stream) open() {
 		id, lost, err := s.engine.create(s.ctx, s.settings)
 		s.id, s.lost = id, lost
 		if err != nil {
-			s.fail(err)
+			s.refused(err)
 		}
 	})
+}
+
+// refused is fail for what was sent in the background: whoever fills the
+// stream may be waiting for something else, and is told.
+func (s *Stream) refused(err error) {
+	first := s.ctx.Err() == nil
+	s.fail(err)
+	if first && s.object.Failed != nil {
+		s.object.Failed(err)
+	}
 }
 
 // recovered makes a panic in the client or in Sent the failure of this object:
