@@ -241,8 +241,13 @@ func (n *numbered) error(err error) error {
 	return &Error{Step: n.number, Processor: n.name, Offset: -1, Err: err}
 }
 
-// rowError gives err the place of a physical row of b.
+// rowError gives err the place of a physical row of b, unless it has one: that
+// of a step behind, which a RecordFunc hands its rows on to.
 func rowError(b *record.Batch, row int, column string, err error) error {
+	var e *Error
+	if errors.As(err, &e) {
+		return err
+	}
 	var fe *record.FieldError
 	if errors.As(err, &fe) {
 		row, column, err = fe.Row, fe.Column, fe.Err
