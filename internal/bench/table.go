@@ -103,7 +103,7 @@ func (r *result) describeInput() string {
 
 func (r *result) details(b *strings.Builder) {
 	fmt.Fprintf(b, "\n### %s\n\n%s; sink: %s.\n\n", r.comparison.title, r.describeInput(), r.comparison.sink)
-	b.WriteString("| | MB/s | time, ours = 1 | CPU s | peak heap MiB | heap held MiB | peak RSS MiB | allocations | allocated MiB | GCs | sent MB |\n")
+	b.WriteString("| | MB/s | time, ours = 1 | CPU s | peak heap MiB | heap held MiB | peak RSS MiB | thousand allocations | allocated MiB | GCs | sent MB |\n")
 	b.WriteString("|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n")
 	for i, c := range r.comparison.contestants {
 		speeds := r.values(i, r.speed)
@@ -117,7 +117,7 @@ func (r *result) details(b *strings.Builder) {
 			highest(func(o outcome) int64 { return o.PeakHeap }),
 			highest(func(o outcome) int64 { return o.PeakTotal }),
 			highest(func(o outcome) int64 { return o.PeakRSS }),
-			mid(func(o outcome) float64 { return float64(o.Allocs) }),
+			mid(func(o outcome) float64 { return float64(o.Allocs) / 1000 }),
 			mid(func(o outcome) float64 { return float64(o.AllocBytes) })/mib,
 			mid(func(o outcome) float64 { return float64(o.GCs) }),
 			mid(func(o outcome) float64 { return float64(o.Sent) })/1e6)
