@@ -86,14 +86,14 @@ func (s *source) openBytes() (io.Reader, error) {
 	if err != nil {
 		return nil, sourceError(err)
 	}
-	r = &counted{r: r, run: s.run}
+	r = &counted{careful{r: r}, s.run}
 	for i := range s.run.readers {
 		step := &s.run.readers[i]
 		above, err := protect(func() (io.Reader, error) { return step.wrap(r) })
 		if err != nil {
 			return nil, step.error(err)
 		}
-		r = stepReader{above, step}
+		r = &stepReader{careful{r: above}, step}
 	}
 	return r, nil
 }
@@ -292,46 +292,50 @@ func (s *source) close() {
 // is stuck, as bufio has it.
 const emptyReads = 100
 
-// counted counts the source's bytes, and makes whatever the source does wrong
-// an error of the source.
-type counted struct {
+// careful calls a reader that may be of any manners.
+type careful struct {
 	r     io.Reader
-	run   *run
 	empty int // reads of nothing in a row
 }
 
-func (c *counted) Read(p []byte) (int, error) {
-	n, err := readSafely(c.r, p)
-	c.run.counts.BytesRead.Add(int64(n))
+func (c *careful) Read(p []byte) (int, error) {
+	n, err := protect(func() (int, error) { return c.r.Read(p) })
+	if n < 0 || n > len(p) {
+		return 0, fmt.Errorf("the reader returned a count of %d for a buffer of %d bytes", n, len(p))
+	}
 	if c.empty++; n > 0 {
 		c.empty = 0
 	}
 	if c.empty >= emptyReads && err == nil {
 		err = io.ErrNoProgress
 	}
+	return n, err
+}
+
+// counted counts the source's bytes, and makes whatever the source does wrong
+// an error of the source.
+type counted struct {
+	careful
+	run *run
+}
+
+func (c *counted) Read(p []byte) (int, error) {
+	n, err := c.careful.Read(p)
+	c.run.counts.BytesRead.Add(int64(n))
 	if err != nil && err != io.EOF {
 		err = errSource{err}
 	}
 	return n, err
 }
 
-// readSafely calls r, which may be of any manners.
-func readSafely(r io.Reader, p []byte) (int, error) {
-	n, err := protect(func() (int, error) { return r.Read(p) })
-	if n < 0 || n > len(p) {
-		return 0, fmt.Errorf("the reader returned a count of %d for a buffer of %d bytes", n, len(p))
-	}
-	return n, err
-}
-
 // stepReader gives the errors of a reader its place in the chain.
 type stepReader struct {
-	io.Reader
+	careful
 	step *numbered
 }
 
-func (s stepReader) Read(p []byte) (int, error) {
-	n, err := readSafely(s.Reader, p)
+func (s *stepReader) Read(p []byte) (int, error) {
+	n, err := s.careful.Read(p)
 	if err != nil && err != io.EOF && !IsSource(err) {
 		err = s.step.error(err)
 	}
