@@ -23,7 +23,7 @@ var errBroken = errors.New("it is broken")
 
 // object is an object in memory: what a chain writes to.
 type object struct {
-	bytes.Buffer
+	text              bytes.Buffer
 	finished, aborted int
 	writes            int
 	failAt            int // the write that fails, from 1; 0: none
@@ -37,7 +37,7 @@ func (o *object) Write(p []byte) (int, error) {
 	if o.finished+o.aborted > 0 {
 		return 0, errors.New("written to after its end")
 	}
-	return o.Buffer.Write(p)
+	return o.text.Write(p)
 }
 
 func (o *object) Finish() error { o.finished++; return o.finishErr }
@@ -104,7 +104,7 @@ func (j *job) run(t testing.TB, steps ...chain.Step) (string, error) {
 	if err == nil {
 		j.object.wantEnd(t, false)
 	}
-	return j.object.String(), err
+	return j.object.text.String(), err
 }
 
 // wantError fails the test unless err says want.
