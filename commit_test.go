@@ -109,6 +109,9 @@ func unknownUpload(t *testing.T, srv *s3writertest.Server, report *s3writer.Repo
 	if !errors.As(report.Tables[0].Err, &e) || e.UploadID != open[0].UploadID || e.Object != "t.csv" {
 		t.Errorf("the error does not name the upload: %#v", e)
 	}
+	if o := report.Orphans; len(o) != 1 || o[0].UploadID != open[0].UploadID {
+		t.Errorf("the report names %+v, want the upload", o)
+	}
 }
 
 // TestAllOrNothing fails one table of four before the first commit: none

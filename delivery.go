@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 	"runtime/debug"
 	"slices"
 	"sync"
@@ -24,7 +25,7 @@ type delivery struct {
 	key     string // of its object
 	program *chain.Program
 	input   chain.Input
-	start   time.Time
+	begun   time.Time
 	counts  chain.Counts
 	sent    atomic.Int64 // bytes acknowledged
 
@@ -40,7 +41,7 @@ type delivery struct {
 
 // plan checks a table's form; what is wrong is in its report.
 func (w *Writer) plan(t Table) *delivery {
-	d := &delivery{w: w, table: t, start: time.Now(), cancel: func(error) {}}
+	d := &delivery{w: w, table: t, begun: time.Now(), cancel: func(error) {}}
 	d.report.Key = t.Key
 	var errs []error
 	complain := func(err error) {
@@ -80,6 +81,32 @@ func (d *delivery) name() error {
 		d.w.opts.logger.Warn("s3writer: suspect key", "key", d.key, "reason", warning)
 	}
 	return checkKey(d.key)
+}
+
+// admit waits for the table's turn and tells whether it has come. failed is why
+// there is no engine.
+func (d *delivery) admit(ctx context.Context, engine *upload.Engine, failed error) bool {
+	if d.report.Err != nil {
+		return false
+	}
+	if failed != nil {
+		d.fail(ctx, failed)
+		return false
+	}
+	admission, err := engine.Admit(ctx, d.program.Memory(d.input.Parallel))
+	if err != nil {
+		d.fail(ctx, err)
+		return false
+	}
+	d.engine, d.admission = engine, admission
+	return true
+}
+
+// start gives the table a context of its own. It lasts until done: an object
+// that waits for the other tables may still have to be sent under it.
+func (d *delivery) start(ctx context.Context) context.Context {
+	ctx, d.cancel = context.WithCancelCause(ctx)
+	return ctx
 }
 
 // run takes the table from its source to a pending object.
@@ -210,7 +237,7 @@ func (d *delivery) accept() (err error) {
 	defer recovered("Accept", &err)
 	report := d.report
 	report.Objects = slices.Clone(report.Objects) // it is the callback's to keep
-	report.Duration = time.Since(d.start)
+	report.Duration = time.Since(d.begun)
 	if err := d.table.Accept(report); err != nil {
 		return fmt.Errorf("refused by Accept: %w", err)
 	}
@@ -236,7 +263,7 @@ func (d *delivery) fail(ctx context.Context, err error) {
 		err = sent.error
 	case errors.As(why, &sibling) && sibling.table != d.report.Key:
 		err = sibling
-	case err == why && ctx.Err() != nil && !errors.Is(err, ctx.Err()) && !errors.As(err, &panicked):
+	case ctx.Err() != nil && same(err, why) && !errors.Is(err, ctx.Err()) && !errors.As(err, &panicked):
 		err = fmt.Errorf("%w: %w", ctx.Err(), err)
 	}
 	d.report.Err = tableError(d.report.Key, err)
@@ -245,6 +272,18 @@ func (d *delivery) fail(ctx context.Context, err error) {
 			o.Err = d.report.Err
 		}
 	}
+}
+
+// same tells whether two errors are one. == panics on errors such as slices,
+// and a caller may cancel a context with any.
+func same(a, b error) bool {
+	if reflect.TypeOf(a) != reflect.TypeOf(b) {
+		return false
+	}
+	if reflect.ValueOf(a).Comparable() {
+		return a == b
+	}
+	return reflect.DeepEqual(a, b)
 }
 
 // abort removes what is not visible yet.
@@ -275,18 +314,24 @@ func (d *delivery) commit(ctx context.Context) (committed bool) {
 	result, err := d.pending.Commit(ctx)
 	if err == nil {
 		o.ETag, o.VersionID, o.State = result.ETag, result.VersionID, Committed
-		d.orphan(d.pending.Leftover())
-		d.pending = nil
+		d.settled()
 		return true
 	}
 	o.Err = d.objectError(err)
 	if errors.Is(err, ErrCommitUnknown) {
 		o.State = Unknown
-		d.pending = nil // never aborted: it may be what was committed
+		d.settled() // never aborted: it may be what was committed
 	}
 	d.abort(ctx)
 	d.fail(ctx, o.Err)
 	return o.State == Unknown
+}
+
+// settled lets go of an object that is not to be aborted, and reports what lies
+// beside it.
+func (d *delivery) settled() {
+	d.orphan(d.pending.Leftover())
+	d.pending = nil
 }
 
 // commitTime is how long commits that have begun may go on after their context
@@ -299,7 +344,7 @@ func commitAll(ctx context.Context, ds []*delivery) {
 	for _, d := range ds {
 		d.check(ctx)
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTime)
+	ctx, cancel := outlasting(ctx, commitTime)
 	defer cancel()
 	var failed atomic.Pointer[delivery]
 	failed.Store(culprit(ds))
@@ -330,6 +375,24 @@ func commitAll(ctx context.Context, ds []*delivery) {
 			d.partial()
 		}
 		d.done()
+	}
+}
+
+// outlasting returns a context that ends a while after ctx does.
+func outlasting(ctx context.Context, while time.Duration) (context.Context, context.CancelFunc) {
+	longer, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		timer := time.NewTimer(while)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+			cancel(fmt.Errorf("the commit had not begun %v later", while))
+		case <-longer.Done():
+		}
+	})
+	return longer, func() {
+		stop()
+		cancel(nil)
 	}
 }
 
@@ -395,10 +458,11 @@ func (d *delivery) partial() {
 
 // done ends the table's report.
 func (d *delivery) done() {
+	d.cancel(nil)
 	if d.admission == nil {
 		d.table.discard()
 	}
-	d.report.Duration = time.Since(d.start)
+	d.report.Duration = time.Since(d.begun)
 	d.tell(true)
 }
 

@@ -281,6 +281,29 @@ func TestRegionCancelled(t *testing.T) {
 	wantText(t, err, `s3writer: table "t.csv": region of bucket "writer.sample": s3:GetBucketLocation on arn:aws:s3:::writer.sample: context canceled`)
 }
 
+// TestRegionOfOthers is found out by another Write: waiting for it can be
+// cancelled too.
+func TestRegionOfOthers(t *testing.T) {
+	srv := newAmazon(t, "eu-central-1")
+	asking, answer := make(chan struct{}), make(chan struct{})
+	srv.Fail(s3writertest.Fault{Op: "GetBucketLocation", N: 1, Hook: sendHook(asking), Hang: answer, Header: http.Header{"X-Test": {"1"}}})
+	w := newDotted(t, s3writer.WithAWSConfig(asAWS(srv)))
+	first := make(chan error)
+	go func() {
+		_, err := w.Write(t.Context(), csv("a.csv", "id\n"))
+		first <- err
+	}()
+	<-asking
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := w.Write(ctx, s3writer.NewTable("b.csv", untouchable{t}))
+	wantText(t, err, `s3writer: table "b.csv": context canceled`)
+	close(answer)
+	if err := <-first; err != nil {
+		t.Error(err)
+	}
+}
+
 // TestEndpointNeedsNoRegion: servers of other makes are where their URL says.
 func TestEndpointNeedsNoRegion(t *testing.T) {
 	srv := newServer(t)

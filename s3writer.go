@@ -92,8 +92,8 @@ type Writer struct {
 	opts   *options
 	conn   *connection // nil for a dry run
 
-	mu     sync.Mutex // held while the region is found out
-	engine *upload.Engine
+	connecting chan struct{} // of capacity 1: a lock that a context can stop waiting for
+	engine     *upload.Engine
 
 	progress sync.Mutex // one call of the progress function at a time
 }
@@ -106,7 +106,7 @@ func New(ctx context.Context, bucket string, opts ...Option) (*Writer, error) {
 	if err := o.validate(bucket); err != nil {
 		return nil, fmt.Errorf("s3writer: %w", err)
 	}
-	w := &Writer{bucket: bucket, opts: o}
+	w := &Writer{bucket: bucket, opts: o, connecting: make(chan struct{}, 1)}
 	if o.dryRun {
 		return w, nil
 	}
@@ -186,43 +186,31 @@ func distinctKeys(ds []*delivery) {
 
 // deliver runs the tables, each as soon as there is memory for it.
 func (w *Writer) deliver(ctx context.Context, ds []*delivery) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	giveUp := func(d *delivery) {
-		if w.opts.allOrNothing && d.report.Err != nil {
-			cancel(failedSibling(d))
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	if bad := culprit(ds); bad != nil && w.opts.allOrNothing {
+		stop(failedSibling(bad))
+	}
+	ended := func(ctx context.Context, d *delivery) {
+		switch {
+		case !w.opts.allOrNothing:
+			d.commit(ctx)
+			d.done()
+		case d.report.Err != nil:
+			stop(failedSibling(d))
 		}
 	}
-	for _, d := range ds {
-		giveUp(d)
-	}
-	var engine *upload.Engine
-	var err error
-	if slices.ContainsFunc(ds, func(d *delivery) bool { return d.report.Err == nil }) {
-		engine, err = w.connected(ctx)
-	}
+	engine, err := w.engineFor(ctx, ds)
 	var wait sync.WaitGroup
 	for _, d := range ds {
-		if err == nil && d.report.Err == nil {
-			d.admission, d.report.Err = w.admit(ctx, engine, d)
-		} else if d.report.Err == nil {
-			d.fail(ctx, err)
-		}
-		if d.report.Err != nil {
-			giveUp(d)
-			d.done()
+		if !d.admit(ctx, engine, err) {
+			ended(ctx, d)
 			continue
 		}
-		ctx, cancel := context.WithCancelCause(ctx)
-		d.cancel = cancel
+		ctx := d.start(ctx)
 		wait.Go(func() {
-			defer cancel(nil)
 			d.run(ctx)
-			giveUp(d)
-			if !w.opts.allOrNothing {
-				d.commit(ctx)
-				d.done()
-			}
+			ended(ctx, d)
 		})
 	}
 	wait.Wait()
@@ -231,21 +219,23 @@ func (w *Writer) deliver(ctx context.Context, ds []*delivery) {
 	}
 }
 
-// admit waits for a table's turn.
-func (w *Writer) admit(ctx context.Context, engine *upload.Engine, d *delivery) (*upload.Admission, error) {
-	a, err := engine.Admit(ctx, d.program.Memory(d.input.Parallel))
-	if err != nil {
-		d.fail(ctx, err)
-		return nil, d.report.Err
+// engineFor returns the engine, nil if there is no table left to run.
+func (w *Writer) engineFor(ctx context.Context, ds []*delivery) (*upload.Engine, error) {
+	if !slices.ContainsFunc(ds, func(d *delivery) bool { return d.report.Err == nil }) {
+		return nil, nil
 	}
-	d.engine = engine
-	return a, nil
+	return w.connected(ctx)
 }
 
-// connected returns the engine. The first call finds out where the bucket is.
+// connected returns the engine. The first call finds out where the bucket is;
+// others wait for it, but no longer than their context lasts.
 func (w *Writer) connected(ctx context.Context) (*upload.Engine, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
+	select {
+	case w.connecting <- struct{}{}:
+		defer func() { <-w.connecting }()
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
 	if w.engine != nil {
 		return w.engine, nil
 	}

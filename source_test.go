@@ -6,6 +6,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"go/scanner"
 	"io"
 	"slices"
 	"strings"
@@ -77,6 +78,27 @@ func TestBlockedRead(t *testing.T) {
 				close(src.release)
 				<-src.ended // newServer looks for the goroutine
 			})
+		}
+	}
+}
+
+// TestCauseOfAnyType ends a Write for a reason that == panics on.
+func TestCauseOfAnyType(t *testing.T) {
+	type wrapped struct{ error }
+	list := scanner.ErrorList{{Msg: "the user has gone"}}
+	for _, cause := range []error{list, wrapped{list}} {
+		for _, opts := range [][]s3writer.Option{nil, {s3writer.WithAllOrNothing()}} {
+			srv := newServer(t)
+			ctx, cancel := context.WithCancelCause(t.Context())
+			src := newBlocked("id\n1\n")
+			go func() { <-src.reading; cancel(cause) }()
+			_, err := newWriter(t, srv, opts...).Write(ctx, s3writer.NewTable("t.csv", src, s3writer.Select("id")))
+			wantText(t, err, `s3writer: table "t.csv": context canceled: the user has gone`)
+			if !errors.Is(err, context.Canceled) {
+				t.Error("errors.Is does not find context.Canceled")
+			}
+			close(src.release)
+			<-src.ended
 		}
 	}
 }

@@ -1,0 +1,145 @@
+package s3writer_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"github.com/seed149ec23d/s3writer"
+)
+
+// manyTables are tiny tables below a folder.
+func manyTables(folder string, n int) []s3writer.Table {
+	tables := make([]s3writer.Table, n)
+	for i := range tables {
+		tables[i] = csv(fmt.Sprintf("%s/%03d.csv", folder, i), fmt.Sprintf("id\n%d\n", i))
+	}
+	return tables
+}
+
+// TestAllOrNothingOfMany holds more tables than the memory admits at once: the
+// objects that wait are sent early, long after their tables have run.
+func TestAllOrNothingOfMany(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		tables int
+		opts   []s3writer.Option
+	}{
+		{"little memory", 200, []s3writer.Option{s3writer.WithMemory(16 << 20)}},
+		{"default memory", 150, nil},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			srv := newServer(t)
+			w := newWriter(t, srv, append(test.opts, s3writer.WithAllOrNothing())...)
+			write(t, w, manyTables("a", test.tables)...)
+			if n := len(srv.Keys(bucket)); n != test.tables {
+				t.Errorf("%d objects, want %d", n, test.tables)
+			}
+			wantObject(t, srv, "a/007.csv", "id\n7\n")
+		})
+	}
+	t.Run("several Writes at once", func(t *testing.T) {
+		srv := newServer(t)
+		w := newWriter(t, srv, s3writer.WithMemory(16<<20), s3writer.WithAllOrNothing())
+		var wait sync.WaitGroup
+		for _, folder := range []string{"a", "b", "c"} {
+			wait.Go(func() {
+				if _, err := w.Write(t.Context(), manyTables(folder, 60)...); err != nil {
+					t.Errorf("%s: %v", folder, err)
+				}
+			})
+		}
+		wait.Wait()
+		if n := len(srv.Keys(bucket)); n != 180 {
+			t.Errorf("%d objects, want 180", n)
+		}
+	})
+	t.Run("one fails", func(t *testing.T) {
+		srv := newServer(t)
+		w := newWriter(t, srv, s3writer.WithMemory(16<<20), s3writer.WithAllOrNothing())
+		tables := manyTables("a", 200)
+		tables[190] = s3writer.NewTable("bad.csv", failing("id\n", errBroken))
+		report, err := w.Write(t.Context(), tables...)
+		wantText(t, err, `s3writer: table "bad.csv": source: the line is broken`)
+		wantAccounted(t, srv, report)
+	})
+}
+
+// TestAllOrNothingTellsTheEndOnce of each table, also of one that never ran.
+func TestAllOrNothingTellsTheEndOnce(t *testing.T) {
+	srv := newServer(t)
+	ends := map[string]int{}
+	w := newWriter(t, srv, s3writer.WithAllOrNothing(), s3writer.WithProgress(func(p s3writer.Progress) {
+		if p.Done {
+			ends[p.Table]++
+		}
+	}))
+	_, err := w.Write(t.Context(), csv("a.csv", "id\n"), s3writer.NewTable("b.csv", nil))
+	wantText(t, err, `s3writer: table "b.csv": Source is nil`)
+	if ends["a.csv"] != 1 || ends["b.csv"] != 1 {
+		t.Errorf("ends told: %v, want one of each table", ends)
+	}
+}
+
+// slowClient takes 50 seconds for every object, one at a time.
+type slowClient struct {
+	s3writer.Client
+	first func() // called with the first object
+	once  sync.Once
+}
+
+func (c *slowClient) PutObject(context.Context, *s3.PutObjectInput, ...func(*s3.Options)) (*s3.PutObjectOutput, error) {
+	c.once.Do(c.first)
+	time.Sleep(50 * time.Second)
+	return &s3.PutObjectOutput{ETag: aws.String(`"etag"`)}, nil
+}
+
+// TestSlowCommits take as long as they need; only when their context has ended
+// is there an end to it.
+func TestSlowCommits(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		cancel bool
+		want   int // objects committed
+	}{
+		{"not cancelled", false, 8},
+		{"cancelled as they begin", true, 3},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				client := &slowClient{first: func() {
+					if test.cancel {
+						cancel()
+					}
+				}}
+				w := mustNew(t, s3writer.WithClient(client), s3writer.WithAllOrNothing(), s3writer.WithConcurrency(1))
+				report, err := w.Write(ctx, manyTables("a", 8)...)
+				committed := 0
+				for _, r := range report.Tables {
+					if r.Objects[0].State == s3writer.Committed {
+						committed++
+					}
+				}
+				if committed != test.want {
+					t.Errorf("%d objects were committed, want %d: %v", committed, test.want, err)
+				}
+				if partial := errors.Is(err, s3writer.ErrPartialCommit); partial != test.cancel {
+					t.Errorf("got %v", err)
+				}
+				if err != nil && !strings.Contains(err.Error(), "context canceled: the commit had not begun 2m0s later") {
+					t.Errorf("the error does not say why: %v", err)
+				}
+			})
+		})
+	}
+}
