@@ -21,6 +21,7 @@ import (
 // delivery is one table of one Write.
 type delivery struct {
 	w       *Writer
+	number  int // of the table in its Write, from 1
 	table   Table
 	key     string // of its object
 	program *chain.Program
@@ -40,13 +41,13 @@ type delivery struct {
 }
 
 // plan checks a table's form; what is wrong is in its report.
-func (w *Writer) plan(t Table) *delivery {
-	d := &delivery{w: w, table: t, begun: time.Now(), cancel: func(error) {}}
+func (w *Writer) plan(number int, t Table) *delivery {
+	d := &delivery{w: w, number: number, table: t, begun: time.Now(), cancel: func(error) {}}
 	d.report.Key = t.Key
 	var errs []error
 	complain := func(err error) {
 		if err != nil {
-			errs = append(errs, tableError(t.Key, err))
+			errs = append(errs, d.error(err))
 		}
 	}
 	var steps []chain.Step
@@ -65,13 +66,13 @@ func (w *Writer) plan(t Table) *delivery {
 		complain(program.ForRecords())
 	}
 	d.input.Parallel = w.parallel()
-	complain(d.name())
+	complain(d.setKey())
 	d.report.Err = errors.Join(errs...)
 	return d
 }
 
-// name makes the key of the table's object.
-func (d *delivery) name() error {
+// setKey makes the key of the table's object.
+func (d *delivery) setKey() error {
 	if err := checkTableKey(d.table.Key); err != nil {
 		return err
 	}
@@ -81,6 +82,14 @@ func (d *delivery) name() error {
 		d.w.opts.logger.Warn("s3writer: suspect key", "key", d.key, "reason", warning)
 	}
 	return checkKey(d.key)
+}
+
+// name is how messages call the table.
+func (d *delivery) name() string {
+	if d.report.Key == "" {
+		return fmt.Sprintf("table %d", d.number)
+	}
+	return fmt.Sprintf("table %q", d.report.Key)
 }
 
 // admit waits for the table's turn and tells whether it has come. failed is why
@@ -135,7 +144,7 @@ func (d *delivery) object() upload.Object {
 		d.tell(false)
 	}}
 	// The source may be standing still, and the run with it.
-	o.Failed = func(err error) { d.cancel(&uploadError{d.objectError(err)}) }
+	o.Failed = func(err error) { d.cancel(&uploadError{d, d.objectError(err)}) }
 	changes := slices.Clone(d.w.opts.objectInput)
 	if d.table.ObjectInput != nil {
 		changes = append(changes, d.table.ObjectInput)
@@ -187,22 +196,7 @@ func (s *objectSink) failed(err error) error {
 	if err == nil {
 		return nil
 	}
-	return s.d.objectError(err)
-}
-
-// uploadError is the cause of a table's context when what was sent in the
-// background has failed.
-type uploadError struct{ error }
-
-func (e *uploadError) Unwrap() error { return e.error }
-
-func (d *delivery) objectError(err error) error {
-	e := &Error{Table: d.report.Key, Object: d.key, Offset: -1, Err: err}
-	var unknown *upload.UnknownCommit
-	if errors.As(err, &unknown) {
-		e.UploadID = unknown.UploadID
-	}
-	return e
+	return &uploadError{s.d, s.d.objectError(err)}
 }
 
 func (d *delivery) orphan(o *upload.Orphan) {
@@ -254,24 +248,32 @@ func recovered(name string, err *error) {
 // fail gives the table its error. Where the end of its context is the reason,
 // the error says why it ended.
 func (d *delivery) fail(ctx context.Context, err error) {
-	why := context.Cause(ctx)
-	var sibling *siblingError
-	var panicked *chain.PanicError
-	var sent *uploadError
-	switch {
-	case errors.As(why, &sent):
-		err = sent.error
-	case errors.As(why, &sibling) && sibling.table != d.report.Key:
-		err = sibling
-	case ctx.Err() != nil && same(err, why) && !errors.Is(err, ctx.Err()) && !errors.As(err, &panicked):
-		err = fmt.Errorf("%w: %w", ctx.Err(), err)
-	}
-	d.report.Err = tableError(d.report.Key, err)
+	d.report.Err = d.reason(ctx, err)
 	for i := range d.report.Objects {
 		if o := &d.report.Objects[i]; o.State != Committed && o.Err == nil {
 			o.Err = d.report.Err
 		}
 	}
+}
+
+// reason finds the table's error.
+func (d *delivery) reason(ctx context.Context, err error) *Error {
+	why := context.Cause(ctx)
+	if sent, ok := why.(*uploadError); ok && sent.of == d {
+		return sent.err
+	}
+	if sibling, ok := why.(*siblingError); ok && sibling.of != d {
+		return d.error(sibling)
+	}
+	var sent *uploadError
+	if errors.As(err, &sent) && sent.of == d {
+		return sent.err
+	}
+	var panicked *chain.PanicError
+	if ctx.Err() != nil && same(err, why) && !errors.Is(err, ctx.Err()) && !errors.As(err, &panicked) {
+		err = fmt.Errorf("%w: %w", ctx.Err(), err)
+	}
+	return d.error(err)
 }
 
 // same tells whether two errors are one. == panics on errors such as slices,
@@ -317,13 +319,14 @@ func (d *delivery) commit(ctx context.Context) (committed bool) {
 		d.settled()
 		return true
 	}
-	o.Err = d.objectError(err)
+	failed := &uploadError{d, d.objectError(err)}
+	o.Err = failed.err
 	if errors.Is(err, ErrCommitUnknown) {
 		o.State = Unknown
 		d.settled() // never aborted: it may be what was committed
 	}
 	d.abort(ctx)
-	d.fail(ctx, o.Err)
+	d.fail(ctx, failed)
 	return o.State == Unknown
 }
 
@@ -403,7 +406,7 @@ func (d *delivery) check(ctx context.Context) {
 	}
 	err := d.pending.Err()
 	if err != nil {
-		err = d.objectError(err)
+		err = &uploadError{d, d.objectError(err)}
 	} else {
 		err = context.Cause(ctx)
 	}
@@ -435,7 +438,7 @@ func (d *delivery) giveUp(ctx context.Context, first *delivery) {
 	if d.report.Err != nil {
 		return
 	}
-	d.report.Err = tableError(d.report.Key, failedSibling(first))
+	d.report.Err = d.error(failedSibling(first))
 	for i := range d.report.Objects {
 		d.report.Objects[i].Err = d.report.Err
 	}
@@ -448,8 +451,7 @@ func (d *delivery) unknown() bool {
 
 // partial marks a table that did not become visible while others did.
 func (d *delivery) partial() {
-	var e *Error
-	if errors.As(d.report.Err, &e) {
+	if e, ok := d.report.Err.(*Error); ok {
 		partial := *e
 		partial.Err = fmt.Errorf("%w: %w", ErrPartialCommit, e.Err)
 		d.report.Err = &partial

@@ -47,14 +47,19 @@ type Error struct {
 	Offset    int64  // of that row, in the decoded source; -1 where it is not known
 	Column    string
 	Err       error
+
+	number int // of the table in its Write, from 1, if its key is empty
 }
 
 func (e *Error) Error() string { return "s3writer: " + e.text() }
 
 func (e *Error) text() string {
 	var b strings.Builder
-	if e.Table != "" {
+	switch {
+	case e.Table != "":
 		fmt.Fprintf(&b, "table %q: ", e.Table)
+	case e.number > 0:
+		fmt.Fprintf(&b, "table %d: ", e.number)
 	}
 	switch {
 	case e.Processor != "":
@@ -72,8 +77,7 @@ func (e *Error) text() string {
 		}
 		b.WriteString(": ")
 	}
-	var unknown *record.UnknownColumnError // says the name itself
-	if e.Column != "" && !errors.As(e.Err, &unknown) {
+	if _, named := e.Err.(*record.UnknownColumnError); e.Column != "" && !named {
 		fmt.Fprintf(&b, "column %q: ", e.Column)
 	}
 	return b.String() + e.Err.Error()
@@ -82,27 +86,66 @@ func (e *Error) text() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// tableError makes an *Error of whatever failed in a table.
-func tableError(table string, err error) error {
-	if err == nil {
-		return nil
+// error makes an *Error of whatever failed in the table. It looks at err itself
+// and not at what err wraps: that may be the error of another Write, which
+// somebody's function has passed on.
+func (d *delivery) error(err error) *Error {
+	e := &Error{Table: d.report.Key, Offset: -1, Err: err}
+	if e.Table == "" {
+		e.number = d.number
 	}
-	var e *Error
-	if errors.As(err, &e) {
-		if e.Table == "" {
-			e.Table = table
-		}
+	ce, ok := err.(*chain.Error)
+	if !ok {
 		return e
 	}
-	var ce *chain.Error
-	if errors.As(err, &ce) {
-		e := &Error{Table: table, Step: ce.Step, Processor: ce.Processor,
-			Row: ce.Row, Offset: ce.Offset, Column: ce.Column, Err: ce.Err}
-		var unknown *record.UnknownColumnError
-		if errors.As(ce.Err, &unknown) && e.Column == "" {
-			e.Column = unknown.Name
-		}
-		return e
+	e.Step, e.Processor, e.Err = ce.Step, ce.Processor, ce.Err
+	e.Row, e.Offset, e.Column = ce.Row, ce.Offset, ce.Column
+	if unknown, ok := ce.Err.(*record.UnknownColumnError); ok && e.Column == "" {
+		e.Column = unknown.Name
 	}
-	return &Error{Table: table, Offset: -1, Err: err}
+	return e
+}
+
+// objectError makes an *Error of what failed in the table's object.
+func (d *delivery) objectError(err error) *Error {
+	e := d.error(err)
+	e.Object = d.key
+	var unknown *upload.UnknownCommit
+	if errors.As(err, &unknown) {
+		e.UploadID = unknown.UploadID
+	}
+	return e
+}
+
+// uploadError is an error of a table's object on its way through the chain,
+// where the caller's writers may wrap it, or as the cause of the table's
+// context, if it was sent in the background.
+type uploadError struct {
+	of  *delivery
+	err *Error
+}
+
+func (e *uploadError) Error() string { return e.err.Error() }
+func (e *uploadError) Unwrap() error { return e.err }
+
+// siblingError is the error of the tables that another one's failure stopped.
+type siblingError struct {
+	of  *delivery
+	why string
+}
+
+func (e *siblingError) Error() string { return "not delivered: " + e.why }
+
+func failedSibling(d *delivery) *siblingError {
+	return &siblingError{d, fmt.Sprintf("%s failed, and WithAllOrNothing was given", d.name())}
+}
+
+// isSibling tells whether a table's error is that of another one.
+func isSibling(err error) bool {
+	e, ok := err.(*Error)
+	if !ok {
+		return false
+	}
+	_, ok = e.Err.(*siblingError)
+	return ok
 }

@@ -130,7 +130,8 @@ func TestFormOfTables(t *testing.T) {
 		table s3writer.Table
 		want  string
 	}{
-		{"no key", s3writer.Table{Source: untouchable{t}}, `s3writer: the key is empty`},
+		{"no key", s3writer.Table{Source: untouchable{t}}, `s3writer: table 1: the key is empty`},
+		{"neither", s3writer.Table{}, "s3writer: table 1: Source is nil\ns3writer: table 1: the key is empty"},
 		{"no source", s3writer.Table{Key: "t.csv"}, `s3writer: table "t.csv": Source is nil`},
 		{"dialect", s3writer.Table{Key: "t.csv", Source: untouchable{t}, CSV: s3writer.CSV{Comma: '\n', MaxRow: -1}},
 			`s3writer: table "t.csv": CSV: Comma is '\n', which ends a line` + "\n" + `MaxRow is negative: -1`},
@@ -163,8 +164,8 @@ func TestFormOfTables(t *testing.T) {
 func TestBadKeys(t *testing.T) {
 	long := strings.Repeat("k", 1025)
 	for _, test := range []struct{ name, prefix, key, want string }{
-		{"empty", "", "", `s3writer: the key is empty`},
-		{"empty below a prefix", "exports/", "", `s3writer: the key is empty`},
+		{"empty", "", "", `s3writer: table 1: the key is empty`},
+		{"empty below a prefix", "exports/", "", `s3writer: table 1: the key is empty`},
 		{"control character", "", "a\nb.csv", `s3writer: table "a\nb.csv": the key "a\nb.csv" has a control character`},
 		{"DEL", "", "a\x7fb.csv", `s3writer: table "a\x7fb.csv": the key "a\x7fb.csv" has a control character`},
 		{"dots", "", "../b.csv", `s3writer: table "../b.csv": the key "../b.csv" has a segment "..", which many tools resolve away`},

@@ -2,7 +2,6 @@ package s3writer_test
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -158,20 +157,5 @@ func TestBudget(t *testing.T) {
 	}
 	if n := srv.MaxInFlight(""); n > 4 {
 		t.Errorf("%d requests were in flight at once, want at most 4", n)
-	}
-}
-
-// TestErrorAs finds where a table failed, field by field.
-func TestErrorAs(t *testing.T) {
-	srv := newServer(t)
-	_, err := newWriter(t, srv, s3writer.WithPrefix("exports")).Write(t.Context(),
-		csv("t.csv", "id,n\n1,2\n2,x\n", s3writer.Select("n"), s3writer.Typed("n", s3writer.Int64Type)))
-	var e *s3writer.Error
-	if !errors.As(err, &e) {
-		t.Fatalf("got %v, want an *Error", err)
-	}
-	want := s3writer.Error{Table: "t.csv", Step: 2, Processor: "Typed", Row: 2, Offset: 9, Column: "n", Err: e.Err}
-	if *e != want || e.Err.Error() != `"x" is not an int64` {
-		t.Errorf("got %+v, want %+v", *e, want)
 	}
 }

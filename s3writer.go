@@ -48,10 +48,11 @@
 //
 // # Errors
 //
-// Every failure is an [*Error] that says where: table, step, row, column,
-// object. Write goes on with the other tables and joins the errors; use
+// Every failure of a table is an [*Error] that says where: table, step, row,
+// column, object. Write goes on with the other tables and joins the errors; use
 // errors.As for the first, errors.Is for the kinds, such as [ErrAccessDenied],
-// and the [Report] for each table.
+// and the [Report] for each table. The complaints of [New], about options, and
+// [ErrNothingToWrite] are of no table.
 //
 // Until an object is committed, nothing of it is visible, whatever happens:
 // a failure, a cancelled context, a killed process. Committing is a single
@@ -148,7 +149,7 @@ func (w *Writer) write(ctx context.Context, tables []Table, report *Report) erro
 	}
 	ds := make([]*delivery, len(tables))
 	for i := range tables {
-		ds[i] = w.plan(tables[i])
+		ds[i] = w.plan(i+1, tables[i])
 	}
 	defer func() {
 		for _, d := range ds {
@@ -172,14 +173,14 @@ func distinctKeys(ds []*delivery) {
 			first[d.key] = i
 			continue
 		}
-		d.report.Err = errors.Join(d.report.Err, &Error{Table: d.report.Key, Object: d.key, Offset: -1,
-			Err: fmt.Errorf("tables %d (%q) and %d (%q) of this Write make the same object; nothing was written",
-				j+1, ds[j].report.Key, i+1, d.report.Key)})
-		twice = &siblingError{d.report.Key, fmt.Sprintf("two tables of the same Write make the object %q", d.key)}
+		d.report.Err = errors.Join(d.report.Err, d.objectError(
+			fmt.Errorf("tables %d (%q) and %d (%q) of this Write make the same object; nothing was written",
+				j+1, ds[j].report.Key, i+1, d.report.Key)))
+		twice = &siblingError{d, fmt.Sprintf("two tables of the same Write make the object %q", d.key)}
 	}
 	for _, d := range ds {
 		if twice != nil && d.report.Err == nil {
-			d.report.Err = tableError(d.report.Key, twice)
+			d.report.Err = d.error(twice)
 		}
 	}
 }
@@ -270,18 +271,4 @@ func joined(ds []*delivery) error {
 		}
 	}
 	return errors.Join(errs...)
-}
-
-// siblingError is the error of the tables that another one's failure stopped.
-type siblingError struct{ table, why string }
-
-func (e *siblingError) Error() string { return "not delivered: " + e.why }
-
-func failedSibling(d *delivery) *siblingError {
-	return &siblingError{d.report.Key, fmt.Sprintf("table %q failed, and WithAllOrNothing was given", d.report.Key)}
-}
-
-func isSibling(err error) bool {
-	var sibling *siblingError
-	return errors.As(err, &sibling)
 }
