@@ -12,6 +12,8 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"github.com/seed149ec23d/s3writer/internal/chain"
 )
 
 // Option changes a [Writer]. Without any, New makes a good one: the SDK's
@@ -117,7 +119,8 @@ func WithPrefix(prefix string) Option {
 }
 
 // WithProcessors runs p after each table's own processors. Steps are numbered
-// through. Given several times, the processors add up.
+// through. Given several times, the processors add up. [New] checks their form;
+// a Write, that they fit behind each table's own.
 func WithProcessors(p ...Processor) Option {
 	return func(o *options) { o.set("WithProcessors"); o.processors = append(o.processors, p...) }
 }
@@ -229,7 +232,7 @@ func (o *options) validate(bucket string) error {
 			errs = append(errs, err)
 		}
 	}
-	complain(checkBucket(bucket, o.endpoint != ""))
+	complain(checkBucket(bucket, o.elsewhere()))
 	errs = append(errs, o.checkIdentity()...)
 	if o.given["WithRegion"] && !regionForm.MatchString(o.region) {
 		complain(fmt.Errorf("WithRegion: %q is not a region; one looks like %q", o.region, "eu-central-1"))
@@ -245,8 +248,24 @@ func (o *options) validate(bucket string) error {
 			complain(fmt.Errorf("WithPrefix: %w", err))
 		}
 	}
+	errs = append(errs, o.checkProcessors()...)
 	errs = append(errs, o.checkSizes()...)
 	return errors.Join(errs...)
+}
+
+// elsewhere tells whether the bucket may be on a server that is not AWS.
+func (o *options) elsewhere() bool {
+	return o.endpoint != "" || o.client != nil || o.awsConfig != nil && o.awsConfig.BaseEndpoint != nil
+}
+
+// checkProcessors checks the form of the Writer's own chain: no table's
+// processors before it can make it right.
+func (o *options) checkProcessors() (errs []error) {
+	_, formErrs := chain.Compile(Chain(o.processors...).steps)
+	for _, err := range formErrs {
+		errs = append(errs, fmt.Errorf("WithProcessors: %w", err))
+	}
+	return errs
 }
 
 // checkIdentity checks who sends where from.
@@ -312,8 +331,10 @@ func checkBucket(bucket string, loose bool) error {
 			return fmt.Errorf("bucket %q is a URL; give the bucket's name alone (a path goes into WithPrefix)", bucket)
 		}
 		return fmt.Errorf("bucket %q is a URL; give the bucket's name alone: %q (the rest of the path goes into WithPrefix)", bucket, name)
-	case strings.HasPrefix(bucket, "arn:") && strings.HasSuffix(bucket, ".mrap"):
+	case strings.HasSuffix(bucket, ".mrap"): // an ARN or an alias
 		return fmt.Errorf("bucket %q is a multi-region access point, which is not supported yet", bucket)
+	case strings.HasPrefix(bucket, "arn:") && strings.Contains(bucket, ":s3express:"):
+		return fmt.Errorf("bucket %q is of S3 Express, which is not supported yet", bucket)
 	case strings.HasPrefix(bucket, "arn:"):
 		if !accessPointForm.MatchString(bucket) {
 			return fmt.Errorf("bucket %q is not the ARN of an access point; for a bucket give its name alone", bucket)
@@ -321,6 +342,8 @@ func checkBucket(bucket string, loose bool) error {
 		return nil
 	case strings.HasSuffix(bucket, "--x-s3"):
 		return fmt.Errorf("bucket %q is an S3 Express directory bucket, which is not supported yet", bucket)
+	case strings.HasSuffix(bucket, "--xa-s3"):
+		return fmt.Errorf("bucket %q is an access point of an S3 Express directory bucket, which is not supported yet", bucket)
 	case strings.ContainsAny(bucket, "/"):
 		name, _, _ := strings.Cut(bucket, "/")
 		return fmt.Errorf("bucket %q has a path; give the bucket's name alone: %q (the rest goes into WithPrefix)", bucket, name)

@@ -62,6 +62,11 @@ func TestBadOptions(t *testing.T) {
 			[]string{`WithConcurrency: 0 requests; 1 to 4096 are possible`}},
 		{"too much concurrency", []s3writer.Option{goodKeys(), s3writer.WithConcurrency(5000)},
 			[]string{`WithConcurrency: 5000 requests; 1 to 4096 are possible`}},
+		{"processors", []s3writer.Option{goodKeys(), s3writer.WithProcessors(s3writer.Gzip(), s3writer.Zstd()), s3writer.WithProcessors(s3writer.GzipLevel(77))}, []string{
+			`WithProcessors: step 2 Zstd: compresses what Gzip before it has compressed already; leave one of them out`,
+			`WithProcessors: step 3 GzipLevel: the level is 77; levels are those of compress/gzip, 1 (fastest) to 9 (smallest), 0, -1 and -2`}},
+		{"the zero Processor", []s3writer.Option{goodKeys(), s3writer.WithProcessors(s3writer.Processor{})},
+			[]string{`WithProcessors: step 1: the zero Processor does nothing; make one with a constructor such as Select`}},
 		{"nil credentials", []s3writer.Option{s3writer.WithCredentials(nil)}, []string{`WithCredentials: the provider is nil`}},
 		{"empty credentials", []s3writer.Option{s3writer.WithCredentials(s3writer.StaticCredentials("", "", ""))}, []string{
 			`WithCredentials: StaticCredentials: the access key ID is empty (the default chain is used only when no credentials are given)`,
@@ -123,6 +128,10 @@ func TestBadBuckets(t *testing.T) {
 		{"arn:aws:s3::123456789012:accesspoint:mfzwi23gnjvgw.mrap", "",
 			`bucket "arn:aws:s3::123456789012:accesspoint:mfzwi23gnjvgw.mrap" is a multi-region access point, which is not supported yet`},
 		{"writer--usw2-az1--x-s3", "", `bucket "writer--usw2-az1--x-s3" is an S3 Express directory bucket, which is not supported yet`},
+		{"reports--usw2-az1--xa-s3", "", `bucket "reports--usw2-az1--xa-s3" is an access point of an S3 Express directory bucket, which is not supported yet`},
+		{"mfzwi23gnjvgw.mrap", "", `bucket "mfzwi23gnjvgw.mrap" is a multi-region access point, which is not supported yet`},
+		{"arn:aws:s3express:us-east-1:123456789012:bucket/writer--use1-az4--x-s3", "",
+			`bucket "arn:aws:s3express:us-east-1:123456789012:bucket/writer--use1-az4--x-s3" is of S3 Express, which is not supported yet`},
 		{"Writer-Sample", "", `bucket "Writer-Sample": names have 3 to 63 lower-case letters, digits, dots and hyphens, and are no IP address`},
 		{"ab", "", `bucket "ab": names have 3 to 63 lower-case letters, digits, dots and hyphens, and are no IP address`},
 		{strings.Repeat("b", 64), "", `bucket "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb": names have 3 to 63 lower-case letters, digits, dots and hyphens, and are no IP address`},
@@ -154,10 +163,17 @@ func TestBadBuckets(t *testing.T) {
 		w.CloseIdleConnections()
 	}
 	// Servers of other makes have kept older names.
-	w, err := s3writer.New(t.Context(), "Old_Bucket", goodKeys(), s3writer.WithEndpoint("http://localhost:9000"))
-	if err != nil {
-		t.Error(err)
-	} else {
+	elsewhere := aws.Config{BaseEndpoint: aws.String("http://localhost:9000")}
+	for name, opts := range map[string][]s3writer.Option{
+		"endpoint":      {goodKeys(), s3writer.WithEndpoint("http://localhost:9000")},
+		"configuration": {goodKeys(), s3writer.WithAWSConfig(elsewhere)},
+		"client":        {s3writer.WithClient(s3.NewFromConfig(elsewhere))},
+	} {
+		w, err := s3writer.New(t.Context(), "Old_Bucket", opts...)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
 		w.CloseIdleConnections()
 	}
 }
