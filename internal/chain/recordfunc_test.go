@@ -163,6 +163,35 @@ func TestExplode(t *testing.T) {
 	}
 }
 
+// TestExplodeInBatches hands on what it has emitted while it goes on: memory
+// does not grow with what one row becomes.
+func TestExplodeInBatches(t *testing.T) {
+	step := each(func(r record.Record, out *chain.Emitter) error {
+		for range 50_000 {
+			out.Text("a hundred bytes, or not many fewer, so that a block is full of them soon: this is one record of many")
+			out.EndRow()
+		}
+		return nil
+	})
+	var e batchEncoder
+	j := job{in: "id\n1\n"}
+	_, err := j.run(t, step, chain.EncoderFunc("", func(io.Writer, []record.Column) (chain.Encoder, error) { return &e, nil }))
+	if err != nil || e.rows != 50_000 || e.largest > 2*chain.BlockSize/100 {
+		t.Errorf("%v; %d rows, up to %d in one batch", err, e.rows, e.largest)
+	}
+}
+
+// batchEncoder counts rows and the most in one batch.
+type batchEncoder struct{ rows, largest int }
+
+func (e *batchEncoder) Encode(b *record.Batch) error {
+	e.rows += b.Len()
+	e.largest = max(e.largest, b.Len())
+	return nil
+}
+
+func (e *batchEncoder) Close() error { return nil }
+
 // TestEnds emit through all steps behind, each of which may emit at its own
 // end.
 func TestEnds(t *testing.T) {
