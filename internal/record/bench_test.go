@@ -11,8 +11,11 @@ import (
 	"testing"
 )
 
-// petsFile is real input of 100 bytes a row, where it is there.
-const petsFile = "../../../shared/data/seattle-pets.csv"
+// Real input of 100 bytes a row, where it is there: with and without quotes.
+const (
+	petsFile   = "../../../shared/data/seattle-pets.csv"
+	theftsFile = "../../../shared/data/nyc-vehicle-thefts.csv"
+)
 
 // pets returns a header and some megabytes of rows like it.
 var pets = sync.OnceValue(func() []byte {
@@ -31,15 +34,17 @@ var pets = sync.OnceValue(func() []byte {
 			species = "Cat"
 		}
 		fmt.Fprintf(&b, "%d,2018-%02d-%02d,S%06d,%s,%s,%s,98%03d\n", i+1, i%12+1, i%28+1, i*7919%1000000,
-			strings.Repeat("Momo", i%4), species, breeds[i*2654435761>>8%len(breeds)], i%200)
+			strings.Repeat("Momo", i%4), species, breeds[int(uint32(i)*2654435761>>8)%len(breeds)], i%200)
 	}
 	return b.Bytes()
 })
 
 // petBlocks are the blocks of pets, cut once.
-func petBlocks(b *testing.B) (*Scanner, []Block) {
+func petBlocks(b *testing.B) (*Scanner, []Block) { return blocksOf(b, pets()) }
+
+func blocksOf(b *testing.B, text []byte) (*Scanner, []Block) {
 	b.Helper()
-	s := NewScanner(bytes.NewReader(pets()), Dialect{}.Resolve(), nil, 512<<10)
+	s := NewScanner(bytes.NewReader(text), Dialect{}.Resolve(), nil, 512<<10)
 	var blocks []Block
 	for {
 		block, err := s.Next()
@@ -72,14 +77,18 @@ func BenchmarkNext(b *testing.B) {
 }
 
 func BenchmarkDecode(b *testing.B) {
-	s, blocks := petBlocks(b)
-	b.SetBytes(int64(len(pets())))
-	b.ReportAllocs()
-	for b.Loop() {
-		for _, block := range blocks {
-			batch, _ := s.Decode(block)
-			batch.Release()
-		}
+	for name, text := range map[string][]byte{"pets": pets(), "thefts": thefts()} {
+		b.Run(name, func(b *testing.B) {
+			s, blocks := blocksOf(b, text)
+			b.SetBytes(int64(len(text)))
+			b.ReportAllocs()
+			for b.Loop() {
+				for _, block := range blocks {
+					batch, _ := s.Decode(block)
+					batch.Release()
+				}
+			}
+		})
 	}
 }
 
@@ -95,32 +104,82 @@ func BenchmarkDecodeSlow(b *testing.B) {
 	}
 }
 
-// BenchmarkSelect is filter and select from block to block: 3 of 8 columns of
-// the rows that are dogs.
-func BenchmarkSelect(b *testing.B) {
-	s, blocks := petBlocks(b)
-	schema, _ := s.Header()
-	columns := []Column{schema.Columns[2], schema.Columns[5], schema.Columns[7]}
+// thefts returns a header and some megabytes of rows without a single quote.
+var thefts = sync.OnceValue(func() []byte {
+	if data, err := os.ReadFile(theftsFile); err == nil {
+		return data
+	}
+	kinds := []string{"street,street", "parking lot,other", "residence,residence"}
+	var b bytes.Buffer
+	b.WriteString("rownames,uid,date_single,date_start,date_end,longitude,latitude,location_type,location_category,census_block\n")
+	for i := range 35746 {
+		day := fmt.Sprintf("2014-%02d-%02d %02d:%02d", i%12+1, i%28+1, i%24, i%60)
+		fmt.Fprintf(&b, "%d,%d,%s,%s,%s,-73.%d,40.%d,%s,36081044%07d\n", i+1, 12386084+7*i, day, day, day,
+			i*7919%1000000, i*104729%1000000, kinds[int(uint32(i)*2654435761>>8)%len(kinds)], 3021005+i)
+	}
+	return b.Bytes()
+})
+
+// BenchmarkFilterSelect is filter and select from a reader to bytes, on text
+// with and without quotes.
+func BenchmarkFilterSelect(b *testing.B) {
+	for _, in := range []struct {
+		name          string
+		text          []byte
+		column, value string
+		keep          []int
+	}{
+		{"pets", pets(), "species", "Dog", []int{2, 3, 4, 5, 7}},
+		{"thefts", thefts(), "location_type", "street", []int{1, 2, 5, 6}},
+	} {
+		b.Run(in.name, func(b *testing.B) {
+			b.SetBytes(int64(len(in.text)))
+			b.ReportAllocs()
+			for b.Loop() {
+				filterSelect(b, in.text, in.column, in.value, in.keep)
+			}
+		})
+	}
+}
+
+func filterSelect(b *testing.B, text []byte, column, value string, keep []int) {
+	b.Helper()
+	s := NewScanner(bytes.NewReader(text), Dialect{}.Resolve(), nil, 512<<10)
+	schema, err := s.Header()
+	if err != nil {
+		b.Fatal(err)
+	}
+	columns := make([]Column, len(keep))
+	for i, col := range keep {
+		columns[i] = schema.Columns[col]
+	}
+	selected := NewSchema(columns, true)
 	out := make([]byte, 0, 1<<20)
-	b.SetBytes(int64(len(pets())))
-	b.ReportAllocs()
-	for b.Loop() {
-		for _, block := range blocks {
-			batch, _ := s.Decode(block)
-			selection := make([]int32, 0, batch.Rows)
-			for r := range batch.Records() {
-				if r.Get("species") == "Dog" {
-					selection = append(selection, int32(r.Row))
-				}
-			}
-			batch.Selection = selection
-			batch.Rebind(NewSchema(columns, true), []Ref{batch.Refs[2], batch.Refs[5], batch.Refs[7]})
-			var err error
-			if out, err = s.d.Append(out[:0], batch); err != nil {
-				b.Fatal(err)
-			}
-			batch.Release()
+	for {
+		block, err := s.Next()
+		if err == io.EOF {
+			return
 		}
+		if err != nil {
+			b.Fatal(err)
+		}
+		batch, _ := s.Decode(block)
+		selection := make([]int32, 0, batch.Rows)
+		for i := range batch.Rows {
+			if (Record{batch, i}).Get(column) == value {
+				selection = append(selection, int32(i))
+			}
+		}
+		batch.Selection = selection
+		refs := make([]Ref, len(keep))
+		for i, col := range keep {
+			refs[i] = batch.Refs[col]
+		}
+		batch.Rebind(selected, refs)
+		if out, err = s.d.Append(out[:0], batch); err != nil {
+			b.Fatal(err)
+		}
+		batch.Release()
 	}
 }
 

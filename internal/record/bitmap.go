@@ -32,7 +32,7 @@ func (d *Dialect) mappable(text string) bool {
 
 // bitmap has a bit for each byte of a stripe of text.
 type bitmap struct {
-	separators, quotes [stripe / 8]byte
+	separators, quotes [stripe / 64]uint64
 }
 
 // pattern is what a bitmap is filled with, each byte eight times. It holds the
@@ -57,77 +57,88 @@ func (m *bitmap) fillWords(text *[stripe]byte, p *pattern) {
 	comma, quote, lineFeed := p.comma, p.quote, p.lineFeed
 	low, high, gather := p.low, p.high, p.gather
 	for i := range m.separators {
-		w := binary.LittleEndian.Uint64(text[i*8 : i*8+8])
-		bits, ascii := w&low, ^w&high
-		separator := ((high - (bits ^ comma)) | (high - (bits ^ lineFeed))) & ascii
-		m.separators[i] = byte(separator * gather >> 56)
-		m.quotes[i] = byte(((high - (bits ^ quote)) & ascii) * gather >> 56)
+		var separators, quotes uint64
+		for k := 0; k < 64; k += 8 {
+			w := binary.LittleEndian.Uint64(text[i*64+k : i*64+k+8])
+			bits, ascii := w&low, ^w&high
+			separator := ((high - (bits ^ comma)) | (high - (bits ^ lineFeed))) & ascii
+			separators |= separator * gather >> 56 << k
+			quotes |= ((high - (bits ^ quote)) & ascii) * gather >> 56 << k
+		}
+		m.separators[i], m.quotes[i] = separators, quotes
 	}
 }
 
-// separatorScan finds the separators outside of quotes, 64 bytes at a time.
+// separatorScan finds the separators outside of quotes, a stripe at a time.
 type separatorScan struct {
 	text    []byte
 	pattern pattern
-	quoting uint64 // all ones if there are quotes
+	quoting bool // there may be quotes
 
-	pos   int    // of the 64 bytes
-	found uint64 // their separators
-	odd   bool   // a quote stands where none may stand
+	next int  // where the next stripe begins
+	odd  bool // a quote stands where none may stand
 
-	next      int
 	inside    uint64 // all ones: within quotes at next
 	separator uint64 // 1: the byte before next is a separator
 	closing   uint64 // 1: the byte before next is a closing quote
 	bitmap    bitmap
 }
 
-func newSeparatorScan(text []byte, d *Dialect) *separatorScan {
-	s := &separatorScan{text: text, pattern: d.pattern(), quoting: ^uint64(0), separator: 1}
-	if d.NoQuote {
-		s.quoting = 0
-	}
-	return s
+func newSeparatorScan(text []byte, d *Dialect, quoting bool) *separatorScan {
+	return &separatorScan{text: text, pattern: d.pattern(), quoting: quoting, separator: 1}
 }
 
-// scan goes to the next 64 bytes. It returns false at the end of the text and
-// at the first odd quote.
-func (s *separatorScan) scan() bool {
-	if s.next >= len(s.text) {
+// scan goes to the next stripe and returns its separators and where it begins.
+// There are none at the end of the text and at the first odd quote.
+func (s *separatorScan) scan() (separators []uint64, pos int) {
+	if s.next >= len(s.text) || s.odd {
 		s.odd = s.odd || s.inside != 0
-		return false
+		return nil, 0
 	}
-	s.pos = s.next
-	s.next += 64
-	i := s.pos % stripe / 8
-	if i == 0 {
-		s.fill()
+	pos = s.next
+	s.next += stripe
+	words := (min(len(s.text)-pos, stripe) + 63) / 64
+	s.fill(pos)
+	if s.quoting && !s.dropQuoted(pos, words) {
+		return nil, 0
 	}
-	separators := binary.LittleEndian.Uint64(s.bitmap.separators[i : i+8])
-	quotes := binary.LittleEndian.Uint64(s.bitmap.quotes[i:i+8]) & s.quoting
-
-	in := quotes ^ quotes<<1 // becomes the parity of the quotes up to each bit
-	in ^= in << 2
-	in ^= in << 4
-	in ^= in << 8
-	in ^= in << 16
-	in ^= in << 32
-	in ^= s.inside
-	s.inside = uint64(int64(in) >> 63)
-
-	s.found = separators &^ in
-	opening, closing := quotes&in, quotes&^in
-	behind := closing<<1 | s.closing
-	stray := opening &^ (s.found<<1 | s.separator | behind)
-	follow := behind &^ (s.found | quotes)
-	s.separator, s.closing = s.found>>63, closing>>63
-	s.odd = stray != 0 || follow != 0 && !s.lineEnds(follow)
-	return !s.odd
+	return s.bitmap.separators[:words], pos
 }
 
-// fill maps the stripe at s.pos. The last one is filled up with zeros.
-func (s *separatorScan) fill() {
-	text := s.text[s.pos:]
+// dropQuoted leaves only those separators of the stripe at pos that are
+// outside of quotes.
+func (s *separatorScan) dropQuoted(pos, words int) bool {
+	inside, separator, closed := s.inside, s.separator, s.closing
+	for i := range s.bitmap.separators[:words] {
+		quotes := s.bitmap.quotes[i]
+		in := quotes ^ quotes<<1 // becomes the parity of the quotes up to each bit
+		in ^= in << 2
+		in ^= in << 4
+		in ^= in << 8
+		in ^= in << 16
+		in ^= in << 32
+		in ^= inside
+		inside = uint64(int64(in) >> 63)
+
+		found := s.bitmap.separators[i] &^ in
+		opening, closing := quotes&in, quotes&^in
+		behind := closing<<1 | closed
+		stray := opening &^ (found<<1 | separator | behind)
+		follow := behind &^ (found | quotes)
+		separator, closed = found>>63, closing>>63
+		if stray != 0 || follow != 0 && !s.lineEnds(pos+i*64, follow) {
+			s.odd = true
+			return false
+		}
+		s.bitmap.separators[i] = found
+	}
+	s.inside, s.separator, s.closing = inside, separator, closed
+	return true
+}
+
+// fill maps the stripe at pos. The last one is filled up with zeros.
+func (s *separatorScan) fill(pos int) {
+	text := s.text[pos:]
 	if len(text) >= stripe {
 		s.bitmap.fill((*[stripe]byte)(text), &s.pattern)
 		return
@@ -138,10 +149,10 @@ func (s *separatorScan) fill() {
 }
 
 // lineEnds tells whether what follows on closing quotes, and is no separator,
-// is CRLF or the end of the text.
-func (s *separatorScan) lineEnds(follow uint64) bool {
+// is CRLF or the end of the text. The bits of follow begin at pos.
+func (s *separatorScan) lineEnds(pos int, follow uint64) bool {
 	for ; follow != 0; follow &= follow - 1 {
-		i := s.pos + bits.TrailingZeros64(follow)
+		i := pos + bits.TrailingZeros64(follow)
 		if i < len(s.text) && (s.text[i] != '\r' || i+1 == len(s.text) || s.text[i+1] != '\n') {
 			return false
 		}

@@ -30,8 +30,8 @@ func (s *Scanner) cut() (int, []mark) {
 
 // wellFormed tells whether text has quotes only where they may stand.
 func (s *Scanner) wellFormed(text []byte) bool {
-	scan := newSeparatorScan(text, s.d)
-	for scan.scan() {
+	scan := newSeparatorScan(text, s.d, !s.d.NoQuote)
+	for words, _ := scan.scan(); words != nil; words, _ = scan.scan() {
 	}
 	return !scan.odd
 }

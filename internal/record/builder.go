@@ -77,6 +77,7 @@ func (b *Builder) Vector() *Vector {
 	v := &Vector{
 		Text:   unsafe.String(unsafe.SliceData(b.text), len(b.text)),
 		Off:    b.off,
+		Fields: b.width,
 		Stride: b.width + 1,
 		Null:   b.null,
 	}

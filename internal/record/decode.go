@@ -2,6 +2,7 @@ package record
 
 import (
 	"fmt"
+	"strings"
 )
 
 // Decode finds the fields of a block. It is safe for concurrent use. With
@@ -26,17 +27,17 @@ type decoder struct {
 	rows  rowReader
 	width int
 
-	off       []uint32
-	numbers   []int64 // kept from the first bad row on
-	good      int
-	bad       []BadRow
-	irregular bool
+	vector  *Vector
+	numbers []int64 // kept from the first bad row on
+	good    int
+	bad     []BadRow
 }
 
 func newDecoder(s *Scanner, b Block) *decoder {
 	return &decoder{
 		s: s, block: b, width: s.rows.width,
-		rows: rowReader{d: s.d, class: s.rows.class, width: s.rows.width},
+		rows:   rowReader{d: s.d, class: s.rows.class, width: s.rows.width},
+		vector: &Vector{Text: b.Text, Fields: s.rows.width, Gap: 1, Dialect: s.d},
 	}
 }
 
@@ -46,13 +47,13 @@ func (d *decoder) decodeFast() (ok bool) {
 	if len(d.block.marks) > 0 || d.width == 0 || text == "" || !d.s.d.mappable(text) {
 		return false
 	}
-	d.off, d.good, ok = d.s.d.mapFields(text, d.width)
+	d.good, ok = d.s.d.mapFields(d.vector, strings.IndexByte(text, d.s.d.Quote) < 0)
 	return ok
 }
 
 func (d *decoder) decode() {
 	text, marks := d.block.Text, d.block.marks
-	d.off, d.good = takeOffsets(0), 0
+	d.vector.Off, d.vector.Stride, d.good = takeOffsets(0), d.width+1, 0
 	for pos := 0; pos < len(text); {
 		if len(d.bad) > 0 && !d.s.exact {
 			return
@@ -83,19 +84,19 @@ func (d *decoder) row(pos, next int) {
 	switch {
 	case fields == d.width:
 	case fields < d.width && ragged.pads():
-		d.irregular = true
+		d.vector.Irregular = true
 		for end := bounds[fields]; len(bounds) <= d.width; {
 			bounds = append(bounds, end) // ends before it starts
 		}
 		d.rows.bounds = bounds
 	case fields > d.width && ragged.trims():
-		d.irregular = true
+		d.vector.Irregular = true
 		bounds = bounds[:d.width+1]
 	default:
 		d.reject(pos, next, d.raggedError(fields))
 		return
 	}
-	d.off = append(d.off, bounds...)
+	d.vector.Off = append(d.vector.Off, bounds...)
 	d.good++
 	if d.numbers != nil {
 		d.numbers = append(d.numbers, int64(d.good+len(d.bad)))
@@ -136,17 +137,14 @@ func plural(n int, noun string) string {
 }
 
 func (d *decoder) batch() *Batch {
-	v := &Vector{
-		Text: d.block.Text, Off: d.off, Stride: d.width + 1, Gap: 1,
-		Dialect: d.s.d, Irregular: d.irregular,
-	}
+	v := d.vector
 	refs := make([]Ref, d.width)
 	for i := range refs {
 		refs[i] = Ref{Vector: v, Field: i}
 	}
 	b := &Batch{
 		Schema: d.s.schema, Refs: refs, Rows: d.good, First: 1,
-		Source: v, Offset: d.block.Offset,
+		Source: v, Offset: d.block.Offset, bounds: v.Off,
 	}
 	if len(d.bad) > 0 && d.s.exact {
 		b.Numbers = d.numbers

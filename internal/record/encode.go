@@ -154,7 +154,7 @@ func (e *batchEncoder) inPlace() bool {
 		return false
 	}
 	r := &e.runs[0]
-	return r.joined && r.from == 0 && r.to == r.v.Stride-1
+	return r.joined && r.from == 0 && r.to == r.v.Fields
 }
 
 // stretches copies rows that adjoin in the text, all at once.

@@ -75,8 +75,8 @@ func FuzzOracle(f *testing.F) {
 			d.Comment = '#'
 		}
 		d.Comma = ",;\t|"[mode>>2&3]
-		if strings.HasSuffix(in, "\r") || beginsLikeMark(in) {
-			return // encoding/csv drops a final CR, and knows no BOM
+		if strings.HasSuffix(in, "\r") || beginsLikeMark(in) || strings.Contains(in, null) {
+			return // encoding/csv drops a final CR, and knows no BOM; null is what NULL reads as here
 		}
 		want, wantErr := oracle(in, d)
 		p := reading{d: d, block: 1 + int(mode)}.parse(strings.NewReader(in))

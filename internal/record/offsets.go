@@ -11,18 +11,22 @@ func takeOffsets(n int) []uint32 {
 	if p, ok := offsets.Get().(*[]uint32); ok && cap(*p) >= n {
 		return (*p)[:0]
 	}
-	return make([]uint32, 0, n+n/8) // the next block will want a little more or less
+	return make([]uint32, 0, n)
+}
+
+// growOffsets returns off with twice the length.
+func growOffsets(off []uint32) []uint32 {
+	return append(off, make([]uint32, len(off))...)
 }
 
 // Release gives back the memory of the field bounds of a decoded batch. Nobody
 // may hold the batch or a [Record] of it any longer; strings taken from it stay
 // valid. Not to call Release is no leak.
 func (b *Batch) Release() {
-	v := b.Source
-	if v == nil || v.Off == nil {
+	off := b.bounds
+	if off == nil {
 		return
 	}
-	off := v.Off
-	v.Off = nil
+	b.bounds, b.Source.Off = nil, nil
 	offsets.Put(&off)
 }

@@ -171,14 +171,15 @@ func (v Value) IsNull() bool { return !v.valid }
 type Vector struct {
 	Text   string
 	Off    []uint32
-	Stride int    // fields of a row plus one
+	Fields int    // of a row
+	Stride int    // Fields where a row begins where the one before ends, else Fields+1
 	Gap    uint32 // bytes between two fields: 1 in raw CSV (the comma), 0 in plain text
 
 	// Dialect tells how raw fields are to be read (quotes, escapes, NULL).
 	// It is nil for plain text, whose fields are their own values.
 	Dialect *Dialect
 
-	// Null has a bit per field, row*(Stride-1)+i, in plain text; nil: no
+	// Null has a bit per field, row*Fields+i, in plain text; nil: no
 	// field is NULL. In raw CSV the text itself tells.
 	Null []uint64
 
@@ -237,7 +238,7 @@ func (v *Vector) null(row, field int) bool {
 	if v.Null == nil {
 		return false
 	}
-	bit := row*(v.Stride-1) + field
+	bit := row*v.Fields + field
 	return v.Null[bit>>6]&(1<<(bit&63)) != 0
 }
 
@@ -268,6 +269,8 @@ type Batch struct {
 	// where that text began in the source; nil for sources that are no bytes.
 	Source *Vector
 	Offset int64
+
+	bounds []uint32 // of Source, for Release: only a batch that was decoded has them
 
 	cache [4]struct {
 		name string

@@ -126,8 +126,8 @@ func TestFillIsPortable(t *testing.T) {
 			t.Fatal("fill and fillWords differ")
 		}
 		for i, c := range text {
-			separator := want.separators[i/8]>>(i%8)&1 == 1
-			quote := want.quotes[i/8]>>(i%8)&1 == 1
+			separator := want.separators[i/64]>>(i%64)&1 == 1
+			quote := want.quotes[i/64]>>(i%64)&1 == 1
 			if separator != (c == ',' || c == '\n') || quote != (c == '"') {
 				t.Fatalf("byte %d, %q: separator %v, quote %v", i, c, separator, quote)
 			}
