@@ -8,9 +8,12 @@ import (
 	"fmt"
 	"math"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/seed149ec23d/s3writer/internal/chain"
 	"github.com/seed149ec23d/s3writer/internal/record"
@@ -26,11 +29,20 @@ import (
 //	timestamps       RFC 3339, UTC, microseconds: 2006-01-02T15:04:05.000000Z
 //	dates            2006-01-02
 //	bytes            base64, of columns of a binary type
+//	text             verbatim
 //
-// Any other value fails with its row, its column and its Go type. The rows are
-// closed at every ending; they can be read once.
+// Where a driver has text for a number or a boolean, it must be one. Dates and
+// timestamps that a driver has as text stay as they are: drivers differ in
+// their form, and [Typed] checks it. Any other value, and bytes that are
+// not UTF-8 in a column of another type, fail with their row, their column and
+// their Go type. The rows are closed at every ending; they can be read once, by
+// one table.
 func Rows(rows *sql.Rows) *Source {
-	return &Source{records: func() chain.RecordSource { return &sqlRows{rows: rows} }}
+	s := &Source{records: func() chain.RecordSource { return &sqlRows{rows: rows} }}
+	if rows != nil {
+		s.once = rows
+	}
+	return s
 }
 
 type sqlRows struct {
@@ -54,35 +66,72 @@ func (s *sqlRows) Columns(context.Context) ([]record.Column, error) {
 	return s.columns, nil
 }
 
-// databaseTypes are the words that begin the names of the common databases'
-// types. The first that fits counts.
-var databaseTypes = []struct {
-	prefix string
-	t      record.Type
-}{
-	{"BOOL", record.Bool},
-	{"INTERVAL", record.Text},
-	{"INT", record.Int64}, {"BIGINT", record.Int64}, {"SMALLINT", record.Int64}, {"TINYINT", record.Int64},
-	{"MEDIUMINT", record.Int64}, {"SERIAL", record.Int64}, {"BIGSERIAL", record.Int64}, {"UNSIGNED", record.Int64},
-	{"FLOAT", record.Float64}, {"DOUBLE", record.Float64}, {"REAL", record.Float64},
-	{"DECIMAL", record.Decimal}, {"NUMERIC", record.Decimal}, {"NUMBER", record.Decimal}, {"MONEY", record.Text},
-	{"TIMESTAMP", record.Timestamp}, {"DATETIME", record.Timestamp}, {"SMALLDATETIME", record.Timestamp},
-	{"DATE", record.Date},
-	{"BLOB", record.Bytes}, {"BINARY", record.Bytes}, {"VARBINARY", record.Bytes}, {"BYTEA", record.Bytes},
-	{"LONGBLOB", record.Bytes}, {"MEDIUMBLOB", record.Bytes}, {"TINYBLOB", record.Bytes}, {"RAW", record.Bytes},
-	{"LONG RAW", record.Bytes}, {"IMAGE", record.Bytes}, {"BYTES", record.Bytes},
+// databaseTypes are the words that the common databases call their types by.
+var databaseTypes = map[string]record.Type{
+	"BOOL": record.Bool, "BOOLEAN": record.Bool,
+
+	"INT": record.Int64, "INTEGER": record.Int64, "BIGINT": record.Int64, "SMALLINT": record.Int64,
+	"MEDIUMINT": record.Int64, "TINYINT": record.Int64, "INT2": record.Int64, "INT4": record.Int64, "INT8": record.Int64,
+	"INT16": record.Int64, "INT32": record.Int64, "INT64": record.Int64, "UINT8": record.Int64, "UINT16": record.Int64,
+	"UINT32": record.Int64, "UINTEGER": record.Int64, "USMALLINT": record.Int64, "UTINYINT": record.Int64,
+	"SERIAL": record.Int64, "BIGSERIAL": record.Int64, "SMALLSERIAL": record.Int64,
+
+	// These hold more than an int64 does.
+	"UBIGINT": record.Decimal, "UINT64": record.Decimal, "HUGEINT": record.Decimal, "UHUGEINT": record.Decimal,
+	"DECIMAL": record.Decimal, "DEC": record.Decimal, "NUMERIC": record.Decimal, "BIGNUMERIC": record.Decimal,
+	"NUMBER": record.Decimal,
+
+	"FLOAT": record.Float64, "FLOAT4": record.Float64, "FLOAT8": record.Float64, "FLOAT32": record.Float64,
+	"FLOAT64": record.Float64, "DOUBLE": record.Float64, "REAL": record.Float64,
+	"BINARY_FLOAT": record.Float64, "BINARY_DOUBLE": record.Float64,
+
+	"DATE": record.Date, "DATE32": record.Date,
+	"TIMESTAMP": record.Timestamp, "TIMESTAMPTZ": record.Timestamp, "TIMESTAMP_NTZ": record.Timestamp,
+	"TIMESTAMP_LTZ": record.Timestamp, "TIMESTAMP_TZ": record.Timestamp, "DATETIME": record.Timestamp,
+	"DATETIME2": record.Timestamp, "DATETIME64": record.Timestamp, "SMALLDATETIME": record.Timestamp,
+	"DATETIMEOFFSET": record.Timestamp,
+
+	"BLOB": record.Bytes, "TINYBLOB": record.Bytes, "MEDIUMBLOB": record.Bytes, "LONGBLOB": record.Bytes,
+	"BINARY": record.Bytes, "VARBINARY": record.Bytes, "BYTEA": record.Bytes, "BYTES": record.Bytes,
+	"RAW": record.Bytes, "IMAGE": record.Bytes,
+}
+
+// typeWords splits the name of a type, such as "DECIMAL(10,2)".
+func typeWords(name string) []string {
+	return strings.FieldsFunc(name, func(r rune) bool {
+		return r != '_' && !unicode.IsLetter(r) && !unicode.IsDigit(r)
+	})
+}
+
+// namedType tells a type by the first word of its name that says more than how
+// long or how signed it is. The words behind it are its details: of a container
+// the first word is not known.
+func namedType(name string) record.Type {
+	if strings.HasSuffix(name, "]") { // an array: INTEGER[]
+		return record.Text
+	}
+	words := typeWords(name)
+	for _, word := range words {
+		switch word {
+		case "UNSIGNED", "SIGNED", "LONG", "NULLABLE":
+			continue
+		case "BIGINT", "INT8":
+			if slices.Contains(words, "UNSIGNED") {
+				return record.Decimal
+			}
+		}
+		return databaseTypes[word] // else text
+	}
+	return record.Text
 }
 
 // columnType tells a column's type by its name in the database, else by the
 // Go type that the driver scans it to.
 func columnType(database string, scan reflect.Type) record.Type {
-	name := strings.ToUpper(database)
-	for _, d := range databaseTypes {
-		if strings.HasPrefix(name, d.prefix) {
-			return d.t
-		}
+	if database != "" {
+		return namedType(strings.ToUpper(database))
 	}
-	if name != "" || scan == nil {
+	if scan == nil {
 		return record.Text
 	}
 	switch scan.Kind() {
@@ -126,8 +175,7 @@ func (s *sqlRows) Each(b *record.Builder, row func() error) error {
 }
 
 // add renders one value. The column's type decides where the driver's value
-// leaves a choice. Text stays as the driver has it, whatever the column's type:
-// dates and times are text in some drivers.
+// leaves a choice.
 func (s *sqlRows) add(b *record.Builder, t record.Type, v any) error {
 	if v == nil {
 		b.NULL()
@@ -137,8 +185,31 @@ func (s *sqlRows) add(b *record.Builder, t record.Type, v any) error {
 	if s.buf, err = appendValue(s.buf[:0], t, v); err != nil {
 		return err
 	}
+	if !natural(t, v) {
+		if err := t.Check(string(s.buf)); err != nil {
+			return err
+		}
+	}
 	b.Bytes(s.buf)
 	return nil
+}
+
+// natural tells whether a rendered value need not be checked: it is a number or
+// a boolean by its Go type, or its column's type is left to the driver.
+func natural(t record.Type, v any) (ok bool) {
+	switch t {
+	case record.Bool:
+		_, ok = v.(bool)
+	case record.Int64:
+		_, ok = v.(int64)
+	case record.Float64, record.Decimal:
+		if _, ok = v.(int64); !ok {
+			_, ok = v.(float64)
+		}
+	default:
+		ok = true
+	}
+	return ok
 }
 
 func appendValue(dst []byte, t record.Type, v any) ([]byte, error) {
@@ -159,10 +230,16 @@ func appendValue(dst []byte, t record.Type, v any) ([]byte, error) {
 	case time.Time:
 		return appendTime(dst, t, v), nil
 	case string:
+		if t == record.Bytes {
+			return base64.StdEncoding.AppendEncode(dst, []byte(v)), nil
+		}
 		return append(dst, v...), nil
 	case []byte:
 		if t == record.Bytes {
 			return base64.StdEncoding.AppendEncode(dst, v), nil
+		}
+		if !utf8.Valid(v) {
+			return nil, errors.New("a value of Go type []byte is not UTF-8, and the column is of no binary type: cast it in the query")
 		}
 		return append(dst, v...), nil
 	}

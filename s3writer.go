@@ -157,9 +157,32 @@ func (w *Writer) write(ctx context.Context, tables []Table, report *Report) erro
 			report.Orphans = append(report.Orphans, d.orphans...)
 		}
 	}()
+	distinctSources(ds)
 	distinctKeys(ds)
 	w.deliver(ctx, ds)
 	return joined(ds)
+}
+
+// distinctSources fails the tables that share a source: the first to read it
+// would leave nothing for the others.
+func distinctSources(ds []*delivery) {
+	first := map[any]int{}
+	for i, d := range ds {
+		source := d.table.once()
+		if source == nil {
+			continue
+		}
+		j, seen := first[source]
+		if !seen {
+			first[source] = i
+			continue
+		}
+		err := fmt.Errorf("tables %d (%q) and %d (%q) of this Write have the same source, which can be read only once",
+			j+1, ds[j].report.Key, i+1, d.report.Key)
+		for _, d := range []*delivery{ds[j], d} {
+			d.report.Err = errors.Join(d.report.Err, d.error(err))
+		}
+	}
 }
 
 // distinctKeys fails all tables if two of them make one object: which of the

@@ -19,6 +19,7 @@ import (
 type Source struct {
 	open    func(context.Context) (io.ReadCloser, error)
 	records func() chain.RecordSource
+	once    any // what is read and cannot be read again; a pointer, or nil
 
 	mu     sync.Mutex
 	reader io.ReadCloser // of Read

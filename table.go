@@ -26,7 +26,7 @@ type Table struct {
 	// Source is read once, to its end. A plain reader is never closed by the
 	// library; a [Source] is opened when the table's turn comes, given the
 	// context, and closed at every ending. A Read that blocks does not stop
-	// cancellation. nil is an error.
+	// cancellation. nil is an error, and so is one reader for two tables.
 	Source io.Reader
 
 	// Columns, if set, says that the source has no header row, and names its
@@ -161,6 +161,22 @@ func (t *Table) source() (chain.Source, error) {
 		return chain.Source{}, errors.New("the source has records of its own: Columns and CSV are for bytes")
 	}
 	return src.chain(), nil
+}
+
+// once returns the pointer that tells the table's source from others, nil if the
+// source may be read by several tables or cannot be told.
+func (t *Table) once() any {
+	if isNil(t.Source) {
+		return nil
+	}
+	if src, ok := t.Source.(*Source); ok {
+		return src.once
+	}
+	// Pointers to nothing may all be one.
+	if v := reflect.ValueOf(t.Source); v.Kind() == reflect.Pointer && v.Type().Elem().Size() > 0 {
+		return t.Source
+	}
+	return nil
 }
 
 // discard closes a source that was never opened and yet holds something: the
