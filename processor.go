@@ -113,10 +113,10 @@ func RecordFunc(open func(columns []Column) (RecordStep, error)) Processor {
 func (s RecordStep) internal() chain.RecordStep {
 	in := chain.RecordStep{Columns: internalColumns(s.Columns)}
 	if s.Row != nil {
-		in.Row = func(r record.Record, out *chain.Emitter) error { return s.Row(Record{r}, &Emitter{out}) }
+		in.Row = func(r record.Record, out *chain.Emitter) error { return s.Row(Record{r}, (*Emitter)(out)) }
 	}
 	if s.End != nil {
-		in.End = func(out *chain.Emitter) error { return s.End(&Emitter{out}) }
+		in.End = func(out *chain.Emitter) error { return s.End((*Emitter)(out)) }
 	}
 	return in
 }

@@ -90,23 +90,23 @@ func (b *Batch) All() iter.Seq[Record] {
 
 // Emitter takes the records that a [RecordStep] makes, field by field. It is
 // valid during the call, in the goroutine that was called.
-type Emitter struct{ e *chain.Emitter }
+type Emitter chain.Emitter
 
 // Text appends a text field to the record.
-func (e *Emitter) Text(s string) { e.e.Text(s) }
+func (e *Emitter) Text(s string) { (*chain.Emitter)(e).Text(s) }
 
 // Null appends a NULL field.
-func (e *Emitter) Null() { e.e.Null() }
+func (e *Emitter) Null() { (*chain.Emitter)(e).Null() }
 
 // Value appends a field.
-func (e *Emitter) Value(v Value) { e.e.Value(v.v) }
+func (e *Emitter) Value(v Value) { (*chain.Emitter)(e).Value(v.v) }
 
 // Copy appends field i of r, NULL kept.
-func (e *Emitter) Copy(r Record, i int) { e.e.Copy(r.r, i) }
+func (e *Emitter) Copy(r Record, i int) { (*chain.Emitter)(e).Copy(r.r, i) }
 
 // EndRow ends the record. A record with more or fewer fields than the step has
 // columns fails the row.
-func (e *Emitter) EndRow() { e.e.EndRow() }
+func (e *Emitter) EndRow() { (*chain.Emitter)(e).EndRow() }
 
 func publicColumns(columns []record.Column) []Column {
 	out := make([]Column, len(columns))
