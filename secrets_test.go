@@ -72,8 +72,8 @@ func TestWriterHidesSecrets(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			opts := append(opts, WithPrefix("exports/"), WithProcessors(Hash([]byte(hashKey), "id")))
 			secrets := []string{testSecret, testKey, hashKey}
-			wantNoSecret(t, "Options", opts, secrets...)
-			wantNoSecret(t, "Option", opts[0], secrets...)
+			// Options are functions; what they fill is what can be printed.
+			wantNoSecret(t, "options", newOptions(opts), secrets...)
 
 			w, err := New(t.Context(), "writer-sample", opts...)
 			if err != nil {
@@ -87,10 +87,17 @@ func TestWriterHidesSecrets(t *testing.T) {
 			}
 			secrets = append(secrets, sessionSecrets(t, w)...)
 			wantNoSecret(t, "Writer after Write", w, secrets...)
+			// So would reflection see it, without its methods.
+			wantNoSecret(t, "fields of the Writer", (*fields)(w), secrets...)
+			wantNoSecret(t, "its options", w.opts, secrets...)
+			wantNoSecret(t, "its connection", w.conn, secrets...)
 			wantNoSecret(t, "Report", report, secrets...)
 		})
 	}
 }
+
+// fields is a Writer without methods.
+type fields Writer
 
 // sessionSecrets are those that the Writer's cache holds after a Write.
 func sessionSecrets(t *testing.T, w *Writer) []string {
