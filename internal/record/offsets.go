@@ -24,7 +24,7 @@ func growOffsets(off []uint32) []uint32 {
 // valid. Not to call Release is no leak.
 func (b *Batch) Release() {
 	off := b.bounds
-	if off == nil {
+	if off == nil || b.Source == nil || b.Source.Off == nil {
 		return
 	}
 	b.bounds, b.Source.Off = nil, nil
