@@ -10,6 +10,7 @@ import (
 // known to end.
 func (s *Scanner) cut() (int, []mark) {
 	eof := s.srcErr == io.EOF
+	s.unquoted = false
 	if !s.d.mappable(s.text()) {
 		return s.cutExactly(eof)
 	}
@@ -43,7 +44,8 @@ func (s *Scanner) lastLine() int {
 	quotes := []byte{s.d.Quote}
 	odd := 0
 	if !s.d.NoQuote {
-		odd = bytes.Count(s.buf, quotes) & 1
+		n := bytes.Count(s.buf, quotes)
+		s.unquoted, odd = n == 0, n&1
 	}
 	for end := len(s.buf); ; {
 		k := bytes.LastIndexByte(s.buf[:end], '\n')

@@ -47,7 +47,8 @@ func (d *decoder) decodeFast() (ok bool) {
 	if len(d.block.marks) > 0 || d.width == 0 || text == "" || !d.s.d.mappable(text) {
 		return false
 	}
-	d.good, ok = d.s.d.mapFields(d.vector, strings.IndexByte(text, d.s.d.Quote) < 0)
+	unquoted := d.block.unquoted || strings.IndexByte(text, d.s.d.Quote) < 0
+	d.good, ok = d.s.d.mapFields(d.vector, unquoted)
 	return ok
 }
 

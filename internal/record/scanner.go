@@ -22,7 +22,8 @@ type Block struct {
 	Offset int64 // of Text[0] in the source
 	Last   bool  // the source is known to end behind Text
 
-	marks []mark
+	marks    []mark
+	unquoted bool // Text is known to have no quote
 }
 
 // mark is a bad row that was found while looking for the end of a block.
@@ -48,6 +49,8 @@ type Scanner struct {
 	offset  int64  // of buf[0] in the source
 	srcErr  error  // io.EOF included
 	discard bool   // up to the next line end: the rest of a bad row
+
+	unquoted bool // the buffer that was cut had no quote
 }
 
 // NewScanner returns a scanner of src in the dialect d, which is resolved. With
@@ -109,6 +112,8 @@ func (s *Scanner) take(n int, marks []mark) Block {
 		Offset: s.offset,
 		Last:   s.srcErr == io.EOF && n == len(s.buf),
 		marks:  marks,
+
+		unquoted: s.unquoted,
 	}
 	s.skip(n)
 	return b
