@@ -91,7 +91,8 @@ type RecordStep struct {
 	Row func(r Record, out *Emitter) error
 
 	// End is called after the last record, if not nil, and may emit more.
-	// It is not called when the table fails.
+	// It is not called when the table fails, and need not be when a Limit
+	// behind the step has all the records it takes.
 	End func(out *Emitter) error
 }
 
@@ -125,7 +126,9 @@ func (s RecordStep) internal() chain.RecordStep {
 // of that name is an error: [Derive] replaces one.
 func AddColumn(name, value string) Processor { return step(chain.AddColumn(name, value)) }
 
-// Limit keeps the first n records; the source is not read much further.
+// Limit keeps the first n records. The source is not read much further, and
+// what is wrong behind the last record taken does not matter; the report counts
+// rows up to that one.
 func Limit(n int64) Processor { return step(chain.Limit(n)) }
 
 // RowNumber adds a last column with the number of each record that comes to
@@ -141,7 +144,7 @@ func Hash(key []byte, columns ...string) Processor { return step(chain.Hash(key,
 // Chain makes one processor of several, in order. Errors number the steps one
 // by one, as if they had been given singly.
 func Chain(p ...Processor) Processor {
-	var steps []chain.Step
+	steps := []chain.Step{} // no processors make one that does nothing
 	for _, q := range p {
 		steps = append(steps, q.list()...)
 	}

@@ -37,7 +37,7 @@ func WriterFunc(ext string, wrap func(io.Writer) (io.WriteCloser, error)) Step {
 	if wrap == nil {
 		step.err = errors.New("the function is nil")
 	}
-	step.openBytes = func(next ByteSink) (ByteSink, error) {
+	step.openBytes = func(next ByteSink, _ int) (ByteSink, error) {
 		return openWriter(next, wrap)
 	}
 	return step
@@ -118,8 +118,9 @@ const zstdState = 4 << 20
 // Zstd compresses objects with zstd at its default level, as one frame with a
 // checksum of its content.
 func Zstd() Step {
-	step := Step{name: "Zstd", kind: writerStep, ext: ".zst", compressor: true, state: zstdState}
-	step.openBytes = func(next ByteSink) (ByteSink, error) {
+	step := Step{name: "Zstd", kind: writerStep, ext: ".zst", compressor: true,
+		state: func(int) int64 { return zstdState }}
+	step.openBytes = func(next ByteSink, _ int) (ByteSink, error) {
 		// One frame, because common readers stop after the first; a window of
 		// 1 MiB keeps an encoder small. The encoder works in the goroutine
 		// that writes, beside those that decode and encode.

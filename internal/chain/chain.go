@@ -19,7 +19,8 @@ import (
 type kind uint8
 
 const (
-	readerStep  kind = iota // bytes of the source to bytes
+	noStep      kind = iota // of the zero Step
+	readerStep              // bytes of the source to bytes
 	recordStep              // records to records
 	encoderStep             // records to bytes
 	writerStep              // bytes of an object to bytes
@@ -35,14 +36,17 @@ type Step struct {
 
 	ext        string // extension of what an encoder or a writer leaves, with its dot
 	compressor bool
-	callback   bool  // calls somebody's function with records
-	concurrent bool  // and may call it from several goroutines at once
-	state      int64 // bytes of memory an open encoder or writer holds
+	ordered    bool                     // batches have to come one by one, in order
+	concurrent bool                     // but the caller vouches that they need not
+	callback   bool                     // calls somebody's function with records
+	adds       bool                     // makes fields that are not in the source's text
+	plain      bool                     // an encoder whose output is hardly larger than its input
+	state      func(parallel int) int64 // bytes of memory an open encoder or writer holds; may be nil
 
 	wrap        func(io.Reader) (io.Reader, error)
 	open        func(*record.Schema) (*transform, error)
 	openEncoder openEncoder
-	openBytes   func(next ByteSink) (ByteSink, error)
+	openBytes   func(next ByteSink, parallel int) (ByteSink, error)
 }
 
 // Name returns what errors call the step.
@@ -50,7 +54,7 @@ func (s Step) Name() string { return s.name }
 
 // String returns the step as its constructor was called.
 func (s Step) String() string {
-	if s.name == "" {
+	if s.kind == noStep {
 		return "(no processor)"
 	}
 	return s.name + "(" + s.args + ")"
@@ -58,6 +62,10 @@ func (s Step) String() string {
 
 // WithName returns s under another name.
 func (s Step) WithName(name string) Step {
+	if name == "" {
+		s.err = errors.Join(errors.New("Named: the name is empty"), s.err)
+		return s
+	}
 	s.name = name
 	return s
 }
@@ -102,7 +110,7 @@ func Compile(steps []Step) (p *Program, errs []error) {
 // add puts a step in its place, or says why it cannot stand behind last.
 func (p *Program) add(n, last *numbered) error {
 	switch {
-	case n.name == "":
+	case n.kind == noStep:
 		return errors.New("the zero Processor does nothing; make one with a constructor such as Select")
 	case n.err != nil:
 		return n.err
@@ -178,21 +186,54 @@ func (p *Program) Extensions() (exts []string, encoded bool) {
 // Memory returns how many bytes a run of the program holds besides the
 // object's own pages: batches in flight, encoder and codec state.
 func (p *Program) Memory(parallel int) int64 {
+	jobs := int64(inFlight(parallel))
 	var n int64
-	if p.NeedsRecords() {
-		// A block, its field bounds and what it is encoded to, for every
-		// job that the queues of the pipeline can hold.
-		n += int64(queues(parallel)) * 5 * BlockSize / 2
-	} else if len(p.writers) > 0 {
-		n += int64(parallel+2) * BlockSize
+	switch {
+	case p.NeedsRecords():
+		n = int64(p.stages()) * jobs * (BlockSize + BlockSize/2) // text and field bounds
+		n += jobs * p.expansion() * BlockSize
+	case len(p.writers) > 0:
+		n = jobs * BlockSize
 	}
+	steps := p.writers
 	if p.encoder != nil {
-		n += p.encoder.state
+		steps = append([]numbered{*p.encoder}, steps...)
 	}
-	for _, w := range p.writers {
-		n += w.state
+	for _, s := range steps {
+		if s.state != nil {
+			n += s.state(parallel)
+		}
 	}
 	return n
+}
+
+// stages is how many stages the record steps make: see openSteps.
+func (p *Program) stages() int {
+	n, ordered := 1, false
+	for _, s := range p.records {
+		if s.ordered && !s.concurrent {
+			ordered = true
+		} else if ordered {
+			n, ordered = n+1, false
+		}
+	}
+	if ordered {
+		n++
+	}
+	return n
+}
+
+// expansion is how many blocks a block can become on its way to bytes.
+func (p *Program) expansion() int64 {
+	if p.encoder != nil && !p.encoder.plain {
+		return maxOut / BlockSize
+	}
+	for _, s := range p.records {
+		if s.adds {
+			return maxOut / BlockSize
+		}
+	}
+	return 1
 }
 
 // Error says where in a chain something failed. Fields that are not known are
@@ -231,8 +272,9 @@ func (n *numbered) error(err error) error {
 	if err == nil {
 		return nil
 	}
-	var e *Error
-	if errors.As(err, &e) {
+	// Only an error of this chain itself: one that somebody's function returns
+	// may have the error of another chain within.
+	if e, ok := err.(*Error); ok {
 		if e.Step == 0 {
 			e.Step, e.Processor = n.number, n.name
 		}
@@ -244,13 +286,11 @@ func (n *numbered) error(err error) error {
 // rowError gives err the place of a physical row of b, unless it has one: that
 // of a step behind, which a RecordFunc hands its rows on to.
 func rowError(b *record.Batch, row int, column string, err error) error {
-	var e *Error
-	if errors.As(err, &e) {
+	switch e := err.(type) {
+	case *Error:
 		return err
-	}
-	var fe *record.FieldError
-	if errors.As(err, &fe) {
-		row, column, err = fe.Row, fe.Column, fe.Err
+	case *record.FieldError:
+		row, column, err = e.Row, e.Column, e.Err
 	}
 	return &Error{Row: b.Number(row), Offset: b.RowOffset(row), Column: column, Err: err}
 }

@@ -32,7 +32,7 @@ type openEncoder func(w io.Writer, s *record.Schema, source *record.Dialect) (*e
 
 // FormatCSV writes CSV in the given dialect.
 func FormatCSV(d record.Dialect) Step {
-	step := Step{name: "FormatCSV", args: "CSV", kind: encoderStep}
+	step := Step{name: "FormatCSV", args: "CSV", kind: encoderStep, plain: true}
 	step.err = d.Validate()
 	resolved := d.Resolve()
 	step.openEncoder = func(_ io.Writer, s *record.Schema, _ *record.Dialect) (*encoding, error) {

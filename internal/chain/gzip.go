@@ -23,9 +23,9 @@ func Gzip(level int) Step {
 		return step
 	}
 	compressors := &flatePools[level-flate.HuffmanOnly]
-	step.state = int64(gzipAhead()+1) * (gzipBlock + gzipBlock/2)
-	step.openBytes = func(next ByteSink) (ByteSink, error) {
-		return &gzipSink{next: next, level: level, compressors: compressors}, nil
+	step.state = func(parallel int) int64 { return int64(parallel+1) * (gzipBlock + gzipBlock/2) }
+	step.openBytes = func(next ByteSink, parallel int) (ByteSink, error) {
+		return &gzipSink{next: next, level: level, ahead: parallel, compressors: compressors}, nil
 	}
 	return step
 }
@@ -37,9 +37,6 @@ const (
 	gzipBlock  = 256 << 10
 	gzipWindow = 32 << 10 // deflate's: what a block may refer back to
 )
-
-// gzipAhead is how many blocks of one object are compressed at once.
-func gzipAhead() int { return runtime.GOMAXPROCS(0) }
 
 // flatePools keep compressors by level: 1.2 MB each at the default level, so
 // an object holds one only while a block of it is being compressed.
@@ -95,6 +92,7 @@ func (b *deflateBlock) compress(level int, pool *sync.Pool) {
 type gzipSink struct {
 	next        ByteSink
 	level       int
+	ahead       int // blocks compressed at once
 	compressors *sync.Pool
 
 	cur     *deflateBlock
@@ -146,7 +144,7 @@ func (g *gzipSink) cut() error {
 func (g *gzipSink) send(b *deflateBlock) error {
 	g.queue = append(g.queue, b)
 	go b.compress(g.level, g.compressors)
-	if len(g.queue) <= gzipAhead() {
+	if len(g.queue) <= g.ahead {
 		return nil
 	}
 	return g.writeOldest()

@@ -14,7 +14,7 @@ import (
 // Hash replaces the values of columns by their HMAC-SHA-256 under key, in hex.
 // NULL stays NULL.
 func Hash(key []byte, columns []string) Step {
-	step := Step{name: "Hash", args: "key, " + quoted(columns), kind: recordStep, err: distinct(columns)}
+	step := Step{name: "Hash", args: "key, " + quoted(columns), kind: recordStep, adds: true, err: distinct(columns)}
 	if len(key) == 0 {
 		step.err = errors.Join(errors.New("the key is empty: unkeyed hashes of names or numbers are found by trying them all"), step.err)
 		return step

@@ -16,7 +16,7 @@ type RecordStep struct {
 
 // RecordFunc runs what open returns over the records of a table.
 func RecordFunc(open func([]record.Column) (RecordStep, error)) Step {
-	step := Step{name: "RecordFunc", args: "func", kind: recordStep, callback: true}
+	step := Step{name: "RecordFunc", args: "func", kind: recordStep, ordered: true, callback: true, adds: true}
 	if open == nil {
 		step.err = errors.New("the function is nil")
 	}
@@ -57,15 +57,18 @@ func (rs RecordStep) transform(s *record.Schema) *transform {
 		e := newEmitter(s, out)
 		err := eachRow(b, func(r record.Record) error {
 			e.source = r
+			before := e.rows
 			if err := rs.Row(r, e); err != nil {
 				return err
+			}
+			if e.rows == before {
+				t.filtered.Add(1)
 			}
 			return e.rowEnded()
 		})
 		if err != nil {
 			return err
 		}
-		t.filtered.Add(max(0, int64(b.Len())-e.rows))
 		return e.flush()
 	}
 	if rs.End != nil {
@@ -92,7 +95,6 @@ type Emitter struct {
 	source  record.Record // what is being processed; none in End
 	numbers []int64       // of the source's rows, for the errors of later steps
 	rows    int64
-	err     error // of handing on; reported when the row ends
 }
 
 func newEmitter(s *record.Schema, out func(*record.Batch) error) *Emitter {
@@ -129,23 +131,29 @@ func (e *Emitter) EndRow() {
 	if e.source.Batch != nil {
 		e.numbers = append(e.numbers, e.source.Batch.Number(e.source.Row))
 	}
-	if e.b.Size() >= emitted && e.err == nil {
-		e.err = e.flush()
+	if e.b.Size() < emitted && e.b.Rows() < windowRows {
+		return
+	}
+	if err := e.flush(); err != nil {
+		panic(&handOnError{err}) // nobody takes more: the function need not go on
 	}
 }
+
+// handOnError unwinds somebody's function when what it emits has nowhere to go.
+type handOnError struct{ err error }
 
 // rowEnded is called after each call of the user's function.
 func (e *Emitter) rowEnded() error {
 	if n := e.b.Fields(); n != 0 {
 		return fmt.Errorf("%d fields were emitted without EndRow", n)
 	}
-	return e.err
+	return nil
 }
 
 // flush hands on what was collected.
 func (e *Emitter) flush() error {
-	if e.err != nil || e.b.Rows() == 0 {
-		return e.err
+	if e.b.Rows() == 0 {
+		return nil
 	}
 	b := e.b.Batch(e.schema)
 	if e.source.Batch != nil {

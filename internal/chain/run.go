@@ -3,8 +3,8 @@ package chain
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -84,7 +84,15 @@ func (p *Program) Run(ctx context.Context, in Input, counts *Counts, open func()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	r := &run{Program: p, in: in, counts: counts, open: open, ctx: ctx, cancel: cancel}
-	err := r.run()
+	// In a goroutine of its own, so that a callback that ends its goroutine ends
+	// nobody else's.
+	done := make(chan error, 1)
+	go func() {
+		err := errGoexit
+		defer func() { done <- err }()
+		err = r.run()
+	}()
+	err := <-done
 	if below, ok := err.(sinkError); ok {
 		return below.error
 	}
@@ -101,6 +109,7 @@ type run struct {
 	cancel context.CancelCauseFunc
 
 	stages []*stage
+	sole   bool           // no two batches are of one block's rows: they can be released
 	wait   sync.WaitGroup // of the stages
 	busy   sync.WaitGroup // of everything that may be in somebody's code when the run ends
 }
@@ -133,10 +142,22 @@ func (r *run) copy(src *source) error {
 	if err != nil {
 		return err
 	}
-	if err := r.copyTo(sink, src, reader); err != nil {
-		sink.Abort()
+	return fill(sink, func() error { return r.copyTo(sink, src, reader) })
+}
+
+// fill finishes a sink that f has filled; if f fails, panics or ends its
+// goroutine, the sink is aborted.
+func fill(sink ByteSink, f func() error) error {
+	filled := false
+	defer func() {
+		if !filled {
+			sink.Abort()
+		}
+	}()
+	if err := f(); err != nil {
 		return err
 	}
+	filled = true
 	return sink.Finish()
 }
 
@@ -155,6 +176,9 @@ func (r *run) copyTo(sink ByteSink, src *source, reader io.Reader) error {
 		if j == nil || err != nil {
 			return err
 		}
+		if j.err != nil {
+			return j.err
+		}
 		_, err = sink.Write(j.out)
 		j.release()
 		if err != nil {
@@ -172,7 +196,7 @@ func (r *run) openSink() (ByteSink, error) {
 	var sink ByteSink = bottom{b}
 	for i := len(r.writers) - 1; i >= 0; i-- {
 		w := &r.writers[i]
-		above, err := w.openBytes(sink)
+		above, err := w.openBytes(sink, r.in.Parallel)
 		if err != nil {
 			sink.Abort()
 			return nil, w.error(err)
@@ -196,11 +220,7 @@ func (r *run) decode(src *source) error {
 	if err != nil {
 		return err
 	}
-	if err := r.pump(src, sink); err != nil {
-		sink.Abort()
-		return err
-	}
-	return sink.Finish()
+	return fill(sink, func() error { return r.pump(src, sink) })
 }
 
 // bound is a transform and the step it is of.
@@ -229,7 +249,7 @@ func (r *run) openSteps(s *record.Schema) error {
 			t.schema = s
 		}
 		s = t.schema
-		parallel := t.parallel || step.concurrent
+		parallel := !step.ordered || step.concurrent
 		if parallel && len(cur.ordered) > 0 {
 			cur = &stage{run: r, in: newQueue(r.in.Parallel)}
 			r.stages = append(r.stages, cur)
@@ -245,15 +265,16 @@ func (r *run) openSteps(s *record.Schema) error {
 		r.stages = append(r.stages, &stage{run: r, in: newQueue(r.in.Parallel), schema: s})
 	}
 	r.stages[0].numbers = true
+	r.sole = !slices.ContainsFunc(r.records, func(s numbered) bool { return s.adds })
 	for i, st := range r.stages[:len(r.stages)-1] {
 		st.next = r.stages[i+1]
 	}
 	return nil
 }
 
-// queues is how many blocks the queues of a common pipeline can hold, and the
-// hands between them.
-func queues(parallel int) int { return 2*parallel + 4 }
+// inFlight is how many jobs a stage can have: those in its queue, the one that
+// is handed to it and the one it works on in order.
+func inFlight(parallel int) int { return parallel + 2 }
 
 // pump opens the encoder, starts the stages and the source, and waits for the
 // last byte to be written.
@@ -265,7 +286,6 @@ func (r *run) pump(src *source, sink ByteSink) error {
 	}
 	last.write = enc.writer(r, sink)
 	last.encode = enc.append
-	last.encoder = r.encoder
 	if err := r.writeStart(sink, enc); err != nil {
 		return err
 	}
@@ -274,9 +294,13 @@ func (r *run) pump(src *source, sink ByteSink) error {
 		r.wait.Add(1)
 		go func() {
 			defer r.wait.Done()
-			if err := st.loop(); err != nil {
-				r.fail(err)
-			}
+			err := errGoexit
+			defer func() {
+				if err != nil {
+					r.fail(err)
+				}
+			}()
+			err = st.loop()
 		}()
 	}
 	err = last.loop()
@@ -311,14 +335,23 @@ func (r *run) writeStart(sink ByteSink, enc *encoding) error {
 	return err
 }
 
+// countFiltered sums up what the steps have left out. Behind the last row that
+// a Limit takes, how far the others got is chance, and not counted.
 func (r *run) countFiltered() {
-	var n int64
+	c := r.counts
+	var filtered int64
 	for _, st := range r.stages {
-		for _, t := range append(st.parallel, st.ordered...) {
-			n += t.filtered.Load()
+		for _, t := range slices.Concat(st.parallel, st.ordered) {
+			filtered += t.filtered.Load()
 		}
 	}
-	r.counts.RowsFiltered.Store(n)
+	c.RowsFiltered.Store(filtered)
+	for _, st := range r.stages {
+		if last, limited := st.limit(); limited && last <= c.RowsRead.Load() {
+			c.RowsRead.Store(last)
+			c.RowsFiltered.Store(max(0, last-c.RowsWritten.Load()-c.RowsRejected.Load()))
+		}
+	}
 }
 
 // writer returns what the last stage does with the jobs that come out of it.
@@ -394,11 +427,5 @@ const abandonAfter = 100 * time.Millisecond
 // errStopped tells a sender that nobody needs more.
 var errStopped = errors.New("chain: stopped")
 
-// badRow is the error of a row that could not be read.
-func badRow(number int64, bad record.BadRow) error {
-	return &Error{Row: number, Offset: bad.Offset, Err: bad.Err}
-}
-
-func rejected(number int64, err error) error {
-	return &Error{Row: number, Offset: -1, Err: fmt.Errorf("OnBadRow: %w", err)}
-}
+// errGoexit is the error of a callback that neither returned nor panicked.
+var errGoexit = errors.New("a function ended its goroutine: runtime.Goexit, as the FailNow of package testing does, cannot be used here")

@@ -58,8 +58,9 @@ func alone[T any](s *source, f func() (T, error)) (T, error) {
 	s.run.busy.Add(1)
 	go func() {
 		defer s.run.busy.Done()
-		v, err := protect(f)
-		done <- result{v, err}
+		r := result{err: errGoexit}
+		defer func() { done <- r }()
+		r.v, r.err = protect(f)
 	}()
 	select {
 	case r := <-done:
@@ -158,11 +159,9 @@ func (s *source) feed(out *queue, f func() error) {
 	s.run.busy.Add(1)
 	go func() {
 		defer s.run.busy.Done()
-		_, err := protect(func() (struct{}, error) { return struct{}{}, f() })
-		if err != nil && !errors.Is(err, errStopped) {
-			s.run.fail(sourceError(err))
-		}
-		close(out.jobs)
+		err := errGoexit
+		defer func() { out.end(s.run.ctx, sourceError(err)) }()
+		_, err = protect(func() (struct{}, error) { return struct{}{}, f() })
 	}()
 }
 
@@ -187,9 +186,38 @@ func (s *source) feedBlocks(first *stage) error {
 // decode makes the batch of a block, in the job's own goroutine.
 func (s *source) decode(j *job) {
 	b, bad := s.scanner.Decode(j.block)
-	j.batches, j.bad = append(j.batches, b), bad
+	j.batches, j.bad = windows(b), bad
 	j.rows = int64(b.Rows + len(bad))
 	j.block = record.Block{}
+}
+
+// windowRows is how many rows steps and encoders get at once: blocks have more
+// where rows are shorter than eight bytes.
+const windowRows = BlockSize / 8
+
+// windows cuts a batch that was just decoded into batches of windowRows.
+func windows(b *record.Batch) []*record.Batch {
+	if b.Rows <= windowRows {
+		return []*record.Batch{b}
+	}
+	var cut []*record.Batch
+	for from := 0; from < b.Rows; from += windowRows {
+		to := min(from+windowRows, b.Rows)
+		v := *b.Source
+		v.Off = v.Off[from*v.Stride : (to-1)*v.Stride+v.Fields+1]
+		w := &record.Batch{Schema: b.Schema, Refs: make([]record.Ref, len(b.Refs)), Rows: to - from,
+			First: b.First, Source: &v, Offset: b.Offset}
+		if b.Numbers != nil {
+			w.Numbers = b.Numbers[from:to]
+		} else {
+			w.First += int64(from)
+		}
+		for i, ref := range b.Refs {
+			w.Refs[i] = record.Ref{Vector: &v, Field: ref.Field}
+		}
+		cut = append(cut, w)
+	}
+	return cut
 }
 
 // batchRows bounds the batches of sources that have records, whose rows may be
@@ -220,11 +248,9 @@ func (s *source) feedRecords(first *stage) error {
 
 // copyBlocks feeds a queue with the source's bytes as they are.
 func (s *source) copyBlocks(r io.Reader, out *queue) {
-	ready := make(chan struct{})
-	close(ready)
 	s.feed(out, func() error {
 		for {
-			j := &job{ready: ready}
+			j := &job{ready: closed}
 			buf := j.buffer()
 			if cap(buf) < BlockSize {
 				buf = make([]byte, BlockSize)
@@ -232,10 +258,8 @@ func (s *source) copyBlocks(r io.Reader, out *queue) {
 			n, err := readBlock(r, buf[:BlockSize])
 			j.out = buf[:n]
 			if n > 0 {
-				select {
-				case out.jobs <- j:
-				case <-s.run.ctx.Done():
-					return context.Cause(s.run.ctx)
+				if err := out.send(s.run.ctx, j); err != nil {
+					return err
 				}
 			}
 			if err == io.EOF {

@@ -3,6 +3,8 @@ package chain
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/seed149ec23d/s3writer/internal/record"
@@ -13,9 +15,12 @@ import (
 type job struct {
 	block   record.Block
 	batches []*record.Batch
+	windows []*record.Batch // more of them, that the stage works on in order
 	bad     []record.BadRow
 	rows    int64 // of the source, bad ones included
 	out     []byte
+	encoded int     // batches that out and what was written before have
+	rowsOut int     // and rows of the next one
 	buf     *[]byte // where out came from
 	err     error
 	ready   chan struct{}
@@ -29,13 +34,19 @@ func (j *job) buffer() []byte {
 	return (*j.buf)[:0]
 }
 
-// release gives back what the job holds.
-func (j *job) release() {
-	if j.buf != nil && cap(j.out) <= 8*BlockSize {
+// recycle gives back the job's buffer.
+func (j *job) recycle() {
+	if j.buf != nil && cap(j.out) <= 2*maxOut {
 		*j.buf = j.out[:0]
 		buffers.Put(j.buf)
 	}
-	j.out, j.buf, j.batches = nil, nil, nil
+	j.out, j.buf = nil, nil
+}
+
+// release gives back what the job holds.
+func (j *job) release() {
+	j.recycle()
+	j.batches, j.windows = nil, nil
 }
 
 // queue carries jobs from one stage to the next, in order. The receiver closes
@@ -48,6 +59,29 @@ type queue struct {
 func newQueue(n int) *queue {
 	return &queue{jobs: make(chan *job, n), stop: make(chan struct{})}
 }
+
+func (q *queue) send(ctx context.Context, j *job) error {
+	select {
+	case q.jobs <- j:
+		return nil
+	case <-q.stop:
+		return errStopped
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// end closes the queue. A failure travels in it, behind what was there before:
+// whoever needs no more by then never sees it.
+func (q *queue) end(ctx context.Context, err error) {
+	if err != nil && !errors.Is(err, errStopped) {
+		_ = q.send(ctx, &job{err: err, ready: closed})
+	}
+	close(q.jobs)
+}
+
+// closed is the ready of jobs that need no work.
+var closed = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
 
 // stage works on the jobs of its queue: parallel steps in a goroutine per job,
 // then, in order, its ordered steps. What leaves goes to the next stage, or,
@@ -62,29 +96,25 @@ type stage struct {
 	next     *stage
 
 	// Of the last stage:
-	encode  appender // nil: write does it
-	encoder *numbered
-	write   func(*job) error
+	encode appender // nil: write does it
+	write  func(*job) error
 }
 
 // submit hands a job to the stage and starts its parallel work.
 func (st *stage) submit(j *job, decode func(*job)) error {
-	j.ready = make(chan struct{})
-	select {
-	case st.in.jobs <- j:
-	case <-st.in.stop:
-		return errStopped
-	case <-st.run.ctx.Done():
-		return context.Cause(st.run.ctx)
+	idle := decode == nil && len(st.parallel) == 0 && st.encode == nil
+	j.ready = closed
+	if !idle {
+		j.ready = make(chan struct{})
 	}
-	if decode == nil && len(st.parallel) == 0 && st.encode == nil {
-		close(j.ready)
-		return nil
+	if err := st.in.send(st.run.ctx, j); err != nil || idle {
+		return err
 	}
 	st.run.busy.Add(1)
 	go func() {
 		defer st.run.busy.Done()
 		defer close(j.ready)
+		j.err = errGoexit
 		if decode != nil {
 			decode(j)
 		}
@@ -93,11 +123,24 @@ func (st *stage) submit(j *job, decode func(*job)) error {
 	return nil
 }
 
+const (
+	// maxWindows is how many windows of a block a job's own goroutine works
+	// on. Blocks of very short rows have more; the rest is done in order, so
+	// that what steps make of them is never there all at once.
+	maxWindows = 2
+	// maxOut is how much a job's own goroutine encodes, for the same reason:
+	// a column added, or keys of JSON, can make much of a small block.
+	maxOut = 4 * BlockSize
+)
+
 // work is what a job's own goroutine does.
 func (st *stage) work(j *job) error {
 	if len(st.parallel) > 0 {
 		in := j.batches
 		j.batches = nil
+		if len(in) > maxWindows {
+			in, j.windows = in[:maxWindows], in[maxWindows:]
+		}
 		for _, b := range in {
 			err := pass(st.parallel, b, func(b *record.Batch) error {
 				j.batches = append(j.batches, b)
@@ -108,21 +151,66 @@ func (st *stage) work(j *job) error {
 			}
 		}
 	}
-	if st.encode != nil && len(st.ordered) == 0 {
-		return st.encodeJob(j)
+	if st.encode == nil {
+		return nil
+	}
+	return st.encodeJob(j)
+}
+
+// encodeJob encodes as many of a job's batches as its buffer may hold.
+func (st *stage) encodeJob(j *job) error {
+	j.out = j.buffer()
+	for j.encoded < len(j.batches) && len(j.out) < maxOut {
+		b := j.batches[j.encoded]
+		out, rows, err := st.encodeRows(j.out, b, j.rowsOut)
+		if err != nil {
+			return st.run.encoderError(b, err)
+		}
+		j.out, j.rowsOut = out, rows
+		if rows == b.Len() {
+			j.encoded, j.rowsOut = j.encoded+1, 0
+		}
 	}
 	return nil
 }
 
-func (st *stage) encodeJob(j *job) error {
-	j.out = j.buffer()
-	for _, b := range j.batches {
+// encodeRows encodes the rows of b from the given one on, until dst is full.
+// It returns the row to go on with.
+func (st *stage) encodeRows(dst []byte, b *record.Batch, from int) ([]byte, int, error) {
+	n := b.Len()
+	if from == 0 && st.run.lean(b) {
+		dst, err := st.encode(dst, b)
+		return dst, n, err
+	}
+	rows := b.Selection
+	if rows == nil {
+		rows = firstRows(b, n)
+	}
+	for step := 64; from < n && len(dst) < maxOut; {
+		part, before := *b, len(dst)
+		part.Selection = rows[from:min(from+step, n)]
 		var err error
-		if j.out, err = st.encode(j.out, b); err != nil {
-			return st.run.encoderError(b, err)
+		if dst, err = st.encode(dst, &part); err != nil {
+			return dst, from, err
+		}
+		from += len(part.Selection)
+		step = max(1, step*BlockSize/max(1, len(dst)-before))
+	}
+	return dst, from, nil
+}
+
+// lean tells whether a batch comes out hardly larger than it came in: fields of
+// the source's text, as CSV.
+func (r *run) lean(b *record.Batch) bool {
+	if r.encoder != nil && !r.encoder.plain {
+		return false
+	}
+	for _, ref := range b.Refs {
+		if ref.Vector != b.Source {
+			return false
 		}
 	}
-	return nil
+	return true
 }
 
 // pass takes a batch through steps. Nothing is handed on if no row is left.
@@ -145,7 +233,7 @@ func pass(steps []bound, b *record.Batch, out func(*record.Batch) error) error {
 }
 
 // loop takes the jobs of the stage in order until there are no more, or no
-// more are needed.
+// more are needed. A failure goes to the next stage; the last one returns it.
 func (st *stage) loop() error {
 	err := st.jobs()
 	close(st.in.stop)
@@ -153,9 +241,7 @@ func (st *stage) loop() error {
 		err = st.ends()
 	}
 	if st.next != nil {
-		close(st.next.in.jobs)
-	}
-	if errors.Is(err, errStopped) {
+		st.next.in.end(st.run.ctx, err)
 		return nil
 	}
 	return err
@@ -184,47 +270,68 @@ func (st *stage) number(j *job, before int64) {
 	for _, b := range j.batches {
 		b.First += before
 	}
+	for _, b := range j.windows {
+		b.First += before
+	}
 	for i := range j.bad {
 		j.bad[i].Row += before
 	}
-	var e *Error
-	if errors.As(j.err, &e) && e.Row > 0 {
+	if e, ok := j.err.(*Error); ok && e.Row > 0 && j.rows > 0 {
 		e.Row += before
 	}
 	st.run.counts.RowsRead.Add(j.rows)
 }
 
-// job does the ordered part of a job.
+// job does the ordered part of a job. What is wrong behind the last row that
+// anybody needs is nobody's business.
 func (st *stage) job(j *job) error {
-	if st.run.in.OnBadRow != nil {
-		if err := st.badRows(j.bad); err != nil {
-			return err
-		}
-	}
 	if j.err != nil {
 		return j.err
 	}
 	if err := st.inOrder(j); err != nil {
 		return err
 	}
-	if len(j.bad) > 0 && st.run.in.OnBadRow == nil {
-		return badRow(j.bad[0].Row, j.bad[0])
+	for _, bad := range j.bad {
+		if last, limited := st.limit(); limited && bad.Row > last {
+			break
+		}
+		if err := st.run.badRow(bad); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
-func (st *stage) badRows(bad []record.BadRow) error {
-	for _, b := range bad {
-		_, err := protect(func() (struct{}, error) { return struct{}{}, st.run.in.OnBadRow(b) })
-		if err != nil {
-			return rejected(b.Row, err)
-		}
-		st.run.counts.RowsRejected.Add(1)
+// badRow asks what is to become of a row that is not well formed.
+func (r *run) badRow(bad record.BadRow) error {
+	if r.in.OnBadRow == nil {
+		return &Error{Row: bad.Row, Offset: bad.Offset, Err: bad.Err}
 	}
+	_, err := protect(func() (struct{}, error) { return struct{}{}, r.in.OnBadRow(bad) })
+	if err != nil {
+		return &Error{Row: bad.Row, Offset: bad.Offset, Err: fmt.Errorf("OnBadRow: %w", err)}
+	}
+	r.counts.RowsRejected.Add(1)
 	return nil
 }
 
 func (st *stage) inOrder(j *job) error {
+	if err := st.handOnAll(j); err != nil {
+		return err
+	}
+	for _, b := range j.windows {
+		err := pass(st.parallel, b, func(b *record.Batch) error {
+			return st.handOnAll(&job{batches: []*record.Batch{b}})
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// handOnAll takes a job's batches through the ordered steps, or writes them.
+func (st *stage) handOnAll(j *job) error {
 	if st.next == nil {
 		return st.finish(j)
 	}
@@ -243,12 +350,12 @@ func (st *stage) handOn(b *record.Batch) error {
 
 // finish writes what a job has become; only the last stage does.
 func (st *stage) finish(j *job) error {
-	if err := st.write(j); err != nil {
+	if err := st.writeJob(j); err != nil {
 		return err
 	}
 	for _, b := range j.batches {
 		st.run.counts.RowsWritten.Add(int64(b.Len()))
-		if st.encode != nil {
+		if st.encode != nil && st.run.sole {
 			b.Release()
 		}
 	}
@@ -256,40 +363,60 @@ func (st *stage) finish(j *job) error {
 	return nil
 }
 
-func (st *stage) done() bool {
-	for _, t := range st.ordered {
-		if t.done.Load() {
-			return true
+// writeJob writes what is encoded, and encodes and writes what is not yet.
+func (st *stage) writeJob(j *job) error {
+	if st.encode == nil {
+		return st.write(j)
+	}
+	for {
+		if err := st.write(j); err != nil {
+			return err
+		}
+		if j.encoded == len(j.batches) {
+			return nil
+		}
+		j.recycle()
+		if err := st.encodeJob(j); err != nil {
+			return err
 		}
 	}
-	return false
+}
+
+func (st *stage) done() bool {
+	_, limited := st.limit()
+	return limited
+}
+
+// limit returns the number of the last row that the stage's steps need, if
+// they need no more.
+func (st *stage) limit() (last int64, limited bool) {
+	for _, t := range st.ordered {
+		if t.done.Load() {
+			return t.last, true
+		}
+	}
+	return 0, false
 }
 
 // ends runs the ends of the steps, in order, each through those behind it.
+// None is run in front of a step that needs no more.
 func (st *stage) ends() error {
-	steps := append(append([]bound(nil), st.parallel...), st.ordered...)
+	steps := slices.Concat(st.parallel, st.ordered)
 	for i, t := range steps {
-		if t.end == nil {
+		if t.end == nil || slices.ContainsFunc(steps[i:], func(t bound) bool { return t.done.Load() }) {
 			continue
 		}
-		err := t.end(func(b *record.Batch) error { return pass(steps[i+1:], b, st.handEnd) })
+		err := t.end(func(b *record.Batch) error {
+			return pass(steps[i+1:], b, func(b *record.Batch) error {
+				if st.next != nil {
+					return st.handOn(b)
+				}
+				return st.finish(&job{batches: []*record.Batch{b}})
+			})
+		})
 		if err != nil {
 			return t.step.error(err)
 		}
 	}
 	return nil
-}
-
-// handEnd hands on what a step made at its end.
-func (st *stage) handEnd(b *record.Batch) error {
-	if st.next != nil {
-		return st.handOn(b)
-	}
-	j := &job{batches: []*record.Batch{b}}
-	if st.encode != nil {
-		if err := st.encodeJob(j); err != nil {
-			return err
-		}
-	}
-	return st.finish(j)
 }

@@ -12,8 +12,7 @@ import (
 
 // transform is a record step that has been opened for one table.
 type transform struct {
-	schema   *record.Schema // of what leaves; nil: as it came
-	parallel bool           // apply may be called for several batches at once
+	schema *record.Schema // of what leaves; nil: as it came
 
 	// apply changes a batch in place, or emit takes it and hands on others;
 	// one of the two is set.
@@ -22,6 +21,7 @@ type transform struct {
 	end   func(out func(*record.Batch) error) error // after the last batch; may be nil
 
 	done     atomic.Bool  // nothing more will leave: the source need not be read on
+	last     int64        // once done: the number of the last row taken
 	filtered atomic.Int64 // rows left out on purpose
 }
 
@@ -41,8 +41,11 @@ func (e *PanicError) Unwrap() error {
 // recovered turns what recover returned into an error. Get of an unknown
 // column panics on purpose: that one is the row's error as it is.
 func recovered(v any) error {
-	if err, ok := v.(*record.ColumnError); ok {
-		return err.Err
+	switch v := v.(type) {
+	case *record.ColumnError:
+		return v.Err
+	case *handOnError:
+		return v.err
 	}
 	return &PanicError{Value: v, Stack: debug.Stack()}
 }
@@ -121,7 +124,7 @@ func project(s *record.Schema, cols []int) *transform {
 	for i, c := range cols {
 		columns[i] = s.Columns[c]
 	}
-	t := &transform{schema: record.NewSchema(columns, s.Header), parallel: true}
+	t := &transform{schema: record.NewSchema(columns, s.Header)}
 	t.apply = func(b *record.Batch) error {
 		refs := make([]record.Ref, len(cols))
 		for i, c := range cols {
@@ -142,10 +145,15 @@ func Rename(pairs []string) Step {
 	case len(pairs) == 0:
 		step.err = errors.New("takes at least one pair of names")
 	}
+	seen := make(map[string]bool)
 	for i := 1; i < len(pairs); i += 2 {
-		if pairs[i] == "" {
-			step.err = fmt.Errorf("the new name of column %q is empty", pairs[i-1])
+		switch old := pairs[i-1]; {
+		case pairs[i] == "":
+			step.err = fmt.Errorf("the new name of column %q is empty", old)
+		case seen[old]:
+			step.err = fmt.Errorf("renames column %q twice", old)
 		}
+		seen[pairs[i-1]] = true
 	}
 	step.open = func(s *record.Schema) (*transform, error) {
 		columns := append([]record.Column(nil), s.Columns...)
@@ -163,7 +171,7 @@ func Rename(pairs []string) Step {
 
 // retype makes the transform that changes names or types of columns, no data.
 func retype(s *record.Schema, columns []record.Column) *transform {
-	t := &transform{schema: record.NewSchema(columns, s.Header), parallel: true}
+	t := &transform{schema: record.NewSchema(columns, s.Header)}
 	t.apply = func(b *record.Batch) error {
 		b.Rebind(t.schema, b.Refs)
 		return nil
@@ -173,7 +181,7 @@ func retype(s *record.Schema, columns []record.Column) *transform {
 
 // AddColumn adds a last column with the same value in every row.
 func AddColumn(name, value string) Step {
-	step := Step{name: "AddColumn", args: quoted([]string{name, value}), kind: recordStep}
+	step := Step{name: "AddColumn", args: quoted([]string{name, value}), kind: recordStep, adds: true}
 	if name == "" {
 		step.err = errors.New("the column's name is empty")
 	}
@@ -183,14 +191,14 @@ func AddColumn(name, value string) Step {
 		}
 		// A stride of nothing: every row reads the same field.
 		v := &record.Vector{Text: value, Off: []uint32{0, uint32(len(value))}}
-		return addColumn(s, record.Column{Name: name}, func(*record.Batch) (*record.Vector, error) { return v, nil }), nil
+		return addColumn(s, record.Column{Name: name}, func(*record.Batch) *record.Vector { return v }), nil
 	}
 	return step
 }
 
-// addColumn makes the transform that adds a column, or replaces the one of
-// that name, with what values returns for a batch.
-func addColumn(s *record.Schema, c record.Column, values func(*record.Batch) (*record.Vector, error)) *transform {
+// columnBinder makes the transform that adds a column, or replaces the one of
+// that name, and the func that does so to a batch.
+func columnBinder(s *record.Schema, c record.Column) (*transform, func(*record.Batch, *record.Vector)) {
 	columns := append([]record.Column(nil), s.Columns...)
 	at := s.Index(c.Name)
 	if at < 0 {
@@ -200,15 +208,19 @@ func addColumn(s *record.Schema, c record.Column, values func(*record.Batch) (*r
 		columns[at] = c
 	}
 	t := &transform{schema: record.NewSchema(columns, s.Header)}
-	t.apply = func(b *record.Batch) error {
-		v, err := values(b)
-		if err != nil {
-			return err
-		}
+	return t, func(b *record.Batch, v *record.Vector) {
 		refs := make([]record.Ref, len(columns))
 		copy(refs, b.Refs)
 		refs[at] = record.Ref{Vector: v}
 		b.Rebind(t.schema, refs)
+	}
+}
+
+// addColumn is columnBinder for values that are made for a batch at once.
+func addColumn(s *record.Schema, c record.Column, values func(*record.Batch) *record.Vector) *transform {
+	t, bind := columnBinder(s, c)
+	t.apply = func(b *record.Batch) error {
+		bind(b, values(b))
 		return nil
 	}
 	return t
@@ -216,7 +228,7 @@ func addColumn(s *record.Schema, c record.Column, values func(*record.Batch) (*r
 
 // Derive adds or replaces a column with what value returns for each record.
 func Derive(column string, value func(record.Record) (record.Value, error)) Step {
-	step := Step{name: "Derive", args: quoted([]string{column}), kind: recordStep, callback: true}
+	step := Step{name: "Derive", args: quoted([]string{column}), kind: recordStep, ordered: true, callback: true, adds: true}
 	switch {
 	case column == "":
 		step.err = errors.New("the column's name is empty")
@@ -229,42 +241,64 @@ func Derive(column string, value func(record.Record) (record.Value, error)) Step
 				return nil, err
 			}
 		}
-		return addColumn(s, record.Column{Name: column}, func(b *record.Batch) (*record.Vector, error) {
-			return mapRows(b, column, value)
-		}), nil
+		t, bind := columnBinder(s, record.Column{Name: column})
+		t.emit = func(b *record.Batch, out func(*record.Batch) error) error {
+			return derive(b, column, value, func(b *record.Batch, v *record.Vector) error {
+				bind(b, v)
+				return out(b)
+			})
+		}
+		return t, nil
 	}
 	return step
 }
 
-// mapRows makes a vector of what value returns for the selected rows of b.
-func mapRows(b *record.Batch, column string, value func(record.Record) (record.Value, error)) (*record.Vector, error) {
-	out := record.NewBuilder(1)
+// derive hands on b with the vector of what value returns for its selected
+// rows; where that is much, in several parts.
+func derive(b *record.Batch, column string, value func(record.Record) (record.Value, error), out func(*record.Batch, *record.Vector) error) error {
+	v := record.NewBuilder(1)
 	fill := func(row int) { // rows that are not selected are never read
-		for out.Rows() < row {
-			out.NULL()
-			out.EndRow()
+		for v.Rows() < row {
+			v.NULL()
+			v.EndRow()
 		}
 	}
+	n, handed, taken := b.Len(), 0, 0
+	handOn := func() error {
+		part := *b
+		if handed > 0 || taken < n {
+			part.Selection = firstRows(b, n)[handed:taken]
+		}
+		fill(b.Rows)
+		handed = taken
+		return out(&part, v.Vector())
+	}
 	err := eachRow(b, func(r record.Record) error {
-		v, err := value(r)
+		val, err := value(r)
 		if err != nil {
 			return &record.FieldError{Row: r.Row, Column: column, Err: err}
 		}
 		fill(r.Row)
-		out.Value(v)
-		out.EndRow()
-		return nil
+		v.Value(val)
+		v.EndRow()
+		if taken++; v.Size() < maxOut || taken == n {
+			return nil
+		}
+		return handOn()
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	fill(b.Rows)
-	return out.Vector(), nil
+	return handOn()
 }
 
 // Typed declares the type of a column and checks every value of it.
 func Typed(column string, t record.Type) Step {
-	return Step{name: "Typed", args: fmt.Sprintf("%q, %v", column, t), kind: recordStep,
+	var err error
+	if t > record.Bytes {
+		err = fmt.Errorf("there is no type %d", t)
+	}
+	return Step{name: "Typed", args: fmt.Sprintf("%q, %v", column, t), kind: recordStep, err: err,
 		open: func(s *record.Schema) (*transform, error) {
 			col, err := s.Lookup(column)
 			if err != nil {
@@ -293,7 +327,7 @@ func Typed(column string, t record.Type) Step {
 
 // Filter keeps the records for which keep returns true.
 func Filter(keep func(record.Record) bool) Step {
-	step := Step{name: "Filter", args: "func", kind: recordStep, callback: true}
+	step := Step{name: "Filter", args: "func", kind: recordStep, ordered: true, callback: true}
 	if keep == nil {
 		step.err = errors.New("the function is nil")
 	}
@@ -336,7 +370,7 @@ func filter(b *record.Batch, keep func(record.Record) bool) (selection []int32, 
 
 // Limit keeps the first n records.
 func Limit(n int64) Step {
-	step := Step{name: "Limit", args: strconv.FormatInt(n, 10), kind: recordStep}
+	step := Step{name: "Limit", args: strconv.FormatInt(n, 10), kind: recordStep, ordered: true}
 	if n < 0 {
 		step.err = fmt.Errorf("the limit is %d; it cannot be negative", n)
 	}
@@ -351,6 +385,9 @@ func Limit(n int64) Step {
 				t.filtered.Add(int64(b.Len()) - left)
 				b.Selection = firstRows(b, int(left))
 				left = 0
+			}
+			if n := b.Len(); n > 0 {
+				t.last = b.Number(b.Row(n - 1))
 			}
 			if left == 0 {
 				t.done.Store(true)
@@ -372,7 +409,7 @@ func firstRows(b *record.Batch, n int) []int32 {
 
 // RowNumber adds a column with the number of each record that comes here, from 1.
 func RowNumber(column string) Step {
-	step := Step{name: "RowNumber", args: quoted([]string{column}), kind: recordStep}
+	step := Step{name: "RowNumber", args: quoted([]string{column}), kind: recordStep, ordered: true, adds: true}
 	if column == "" {
 		step.err = errors.New("the column's name is empty")
 	}
@@ -382,7 +419,7 @@ func RowNumber(column string) Step {
 		}
 		var number int64
 		var digits []byte
-		return addColumn(s, record.Column{Name: column, Type: record.Int64}, func(b *record.Batch) (*record.Vector, error) {
+		return addColumn(s, record.Column{Name: column, Type: record.Int64}, func(b *record.Batch) *record.Vector {
 			out := record.NewBuilder(1)
 			for i, n := 0, b.Len(); i < n; i++ {
 				for row := b.Row(i); out.Rows() < row; out.EndRow() {
@@ -396,7 +433,7 @@ func RowNumber(column string) Step {
 			for ; out.Rows() < b.Rows; out.EndRow() {
 				out.NULL()
 			}
-			return out.Vector(), nil
+			return out.Vector()
 		}), nil
 	}
 	return step
