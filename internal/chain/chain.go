@@ -63,7 +63,7 @@ func (s Step) String() string {
 // WithName returns s under another name.
 func (s Step) WithName(name string) Step {
 	if name == "" {
-		s.err = errors.Join(errors.New("Named: the name is empty"), s.err)
+		s.err = errors.Join(errors.New("was given an empty name by Named"), s.err)
 		return s
 	}
 	s.name = name

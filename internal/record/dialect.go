@@ -114,7 +114,7 @@ func (d *Dialect) byteComplaints() (complaints []error) {
 
 func (d *Dialect) nullComplaints() (complaints []error) {
 	complain := func(what string) {
-		complaints = append(complaints, fmt.Errorf("Null %q %s", d.Null, what))
+		complaints = append(complaints, fmt.Errorf("%s %q %s", "Null", d.Null, what))
 	}
 	if strings.IndexByte(d.Null, d.Comma) >= 0 {
 		complain("contains the comma")
