@@ -9,14 +9,16 @@ import (
 
 const (
 	firstLimit = 2
+	leastLimit = 4 // what probing goes back to at least
 	mostLimit  = 64
 	slowDown   = 0.7         // what a throttled engine's limit is multiplied with
 	cutPause   = time.Second // and how often at most: one burst of refusals is one event
 
-	gain       = 1.5              // how much faster twice the requests must be to try twice as many again
-	worth      = 1.2              // and to be worth their memory
-	probeAgain = 10 * time.Second // when to try once more
-	perRequest = 256 << 10        // what a request costs besides its bytes, in bytes
+	gain       = 1.7                   // how much faster twice the requests must be to try twice as many again
+	measure    = 60 * time.Millisecond // and how long that is looked at, at least
+	worth      = 1.2                   // and to be worth their memory
+	probeAgain = 10 * time.Second      // when to try once more
+	perRequest = 256 << 10             // what a request costs besides its bytes, in bytes
 )
 
 // limiter bounds the requests in flight, in the order they ask. It doubles its
@@ -46,14 +48,20 @@ type level struct {
 	count int
 	work  int64 // bytes, and perRequest for each
 	took  time.Duration
+
+	// busy is the requests in flight times how long they were, until counted.
+	busy    time.Duration
+	counted time.Time
 }
 
-// pace is the bytes per second that all requests together make.
+// pace is the bytes per second that all requests together make: one request's,
+// as often as there were requests in flight on average.
 func (v level) pace() float64 {
 	if v.took <= 0 {
 		return 0
 	}
-	return v.limit * float64(v.work) / v.took.Seconds()
+	inFlight := v.busy.Seconds() / max(v.counted.Sub(v.since), 1).Seconds()
+	return inFlight * float64(v.work) / v.took.Seconds()
 }
 
 func newLimiter(bound int) *limiter {
@@ -61,7 +69,7 @@ func newLimiter(bound int) *limiter {
 		return &limiter{limit: float64(bound), most: float64(bound)}
 	}
 	l := &limiter{limit: firstLimit, most: mostLimit, probing: true}
-	l.level.limit = l.limit
+	l.begin(time.Now())
 	return l
 }
 
@@ -88,7 +96,7 @@ func (l *limiter) acquire(ctx context.Context) error {
 	if i := slices.Index(l.queue, turn); i >= 0 {
 		l.queue = slices.Delete(l.queue, i, i+1)
 	} else {
-		l.inFlight--
+		l.leave(time.Now())
 		l.admit()
 	}
 	return cause(ctx)
@@ -113,8 +121,9 @@ func (l *limiter) release(r result, s sample) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	busy := l.inFlight >= int(l.limit)
-	l.inFlight--
-	switch now := time.Now(); {
+	now := time.Now()
+	l.leave(now)
+	switch {
 	case r == throttled && now.Sub(l.lastCut) >= cutPause:
 		l.limit = max(1, l.limit*slowDown)
 		l.probing = false
@@ -126,7 +135,7 @@ func (l *limiter) release(r result, s sample) {
 	case r == succeeded && busy && l.limit < l.most && now.Sub(l.level.since) >= probeAgain:
 		l.probing = true
 		l.last = level{}
-		l.level = level{limit: l.limit, since: now}
+		l.begin(now)
 	}
 	l.admit()
 }
@@ -146,20 +155,35 @@ func (l *limiter) probe(s sample, now time.Time) {
 	if !l.level.full || l.level.count < int(l.limit) {
 		return
 	}
+	pace, last := l.level.pace(), l.last.pace()
 	switch {
 	case !l.warm:
 		l.warm = true // the first requests were those of fresh connections
-	case l.last.limit == 0 || l.level.pace() >= gain*l.last.pace():
+	case now.Sub(l.level.since) < measure:
+		return
+	case pace >= gain*last:
 		l.last = l.level
 		l.limit = min(l.most, 2*l.limit)
 		l.probing = l.limit > l.last.limit
 	default:
-		if l.level.pace() < worth*l.last.pace() {
-			l.limit = l.last.limit
+		if pace < worth*last {
+			l.limit = max(l.last.limit, leastLimit)
 		}
 		l.probing = false
 	}
-	l.level = level{limit: l.limit, since: now}
+	l.begin(now)
+}
+
+// begin starts to measure the level of the limit as it is.
+func (l *limiter) begin(now time.Time) {
+	l.level = level{limit: l.limit, since: now, counted: now}
+}
+
+// count brings the level's busy up to date.
+func (l *limiter) count(now time.Time) {
+	v := &l.level
+	v.busy += time.Duration(l.inFlight) * now.Sub(v.counted)
+	v.counted = now
 }
 
 func (l *limiter) admit() {
@@ -171,8 +195,14 @@ func (l *limiter) admit() {
 }
 
 func (l *limiter) enter() {
+	l.count(time.Now())
 	l.inFlight++
 	l.level.full = l.level.full || l.inFlight >= int(l.limit)
+}
+
+func (l *limiter) leave(now time.Time) {
+	l.count(now)
+	l.inFlight--
 }
 
 func (l *limiter) stats() (inFlight, limit int) {

@@ -11,7 +11,7 @@ import (
 
 // queuedParts is how many full parts of one stream may wait for their turn to
 // be sent. More would only hold memory.
-const queuedParts = 2
+const queuedParts = 1
 
 // Stream takes the bytes of one object and sends them in parts. Its methods are
 // for one goroutine, but for Abort. It ends with Finish or Abort.

@@ -24,10 +24,10 @@ func Transport(concurrency int) *http.Transport {
 	const others = 4 // requests outside the limiter: region, checks
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
-	return &http.Transport{
+	t := &http.Transport{
 		Proxy:                 http.ProxyFromEnvironment,
 		DialContext:           (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
-		TLSHandshakeTimeout:   10 * time.Second,
+		TLSHandshakeTimeout:   handshakeTimeout, // through a proxy; else it is ours
 		TLSClientConfig:       &tls.Config{MinVersion: tls.VersionTLS12, ClientSessionCache: tls.NewLRUClientSessionCache(128)},
 		Protocols:             &protocols,
 		DisableCompression:    true,
@@ -36,6 +36,8 @@ func Transport(concurrency int) *http.Transport {
 		IdleConnTimeout:       4 * time.Second, // S3 drops idle connections after about five
 		ExpectContinueTimeout: time.Second,
 	}
+	t.DialTLSContext = dialTLS(t)
+	return t
 }
 
 // HTTPClient is a client on t that hands redirects back: net/http would turn a
