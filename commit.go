@@ -117,7 +117,7 @@ func (d *delivery) check(ctx context.Context) {
 	if d.report.Err != nil || d.pending == nil {
 		return
 	}
-	err := d.pending.Err()
+	err := d.pending.Reclaim()
 	if err != nil {
 		err = &uploadError{d, d.objectError(err)}
 	} else {

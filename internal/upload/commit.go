@@ -58,7 +58,9 @@ type Pending struct {
 	parts []types.CompletedPart
 	state State
 	ended bool
-	err   error // why it cannot be committed any more
+
+	reclaimed bool  // it is not sent for want of memory any more
+	err       error // why it cannot be committed any more
 }
 
 // pending is the finished stream. kept is the body if no part was sent.
@@ -117,11 +119,12 @@ func (p *Pending) Hold() {
 	}
 }
 
-// Err is why the object can no longer be committed, if it was staged for want
-// of memory and that has failed. Ask before the first of several commits.
-func (p *Pending) Err() error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+// Reclaim takes the object back from those who may Stage it, and says why it
+// can no longer be committed, if that was tried and has failed. It comes before
+// the first of several commits.
+func (p *Pending) Reclaim() error {
+	defer p.lock()()
+	p.reclaimed = true
 	return p.err
 }
 
@@ -169,6 +172,9 @@ func (p *Pending) relieve(ctx context.Context) {
 		return // its memory is free soon
 	}
 	defer p.mu.Unlock()
+	if p.reclaimed {
+		return
+	}
 	own, cancel := context.WithCancelCause(p.ctx)
 	defer cancel(nil)
 	stop := context.AfterFunc(ctx, func() { cancel(errNotNeeded) })

@@ -204,8 +204,8 @@ func TestFailedRelief(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if !errors.Is(p.Err(), ErrAccessDenied) {
-		t.Errorf("Err: %v", p.Err())
+	if !errors.Is(p.Reclaim(), ErrAccessDenied) {
+		t.Errorf("Err: %v", p.Reclaim())
 	}
 	if _, err := p.Commit(t.Context()); !errors.Is(err, ErrAccessDenied) {
 		t.Errorf("Commit: %v", err)
