@@ -45,8 +45,8 @@ func WriterFunc(ext string, wrap func(io.Writer) (io.WriteCloser, error)) Step {
 
 // openWriter makes a sink of a writer that is closed at its end.
 func openWriter(next ByteSink, wrap func(io.Writer) (io.WriteCloser, error)) (ByteSink, error) {
-	s := &writerSink{next: next}
-	w, err := protect(func() (io.WriteCloser, error) { return wrap(s.below()) })
+	s := &writerSink{next: next, door: door{w: next}}
+	w, err := protect(func() (io.WriteCloser, error) { return wrap(&s.door) })
 	if err == nil && w == nil {
 		err = errors.New("opened no writer")
 	}
@@ -60,34 +60,40 @@ func openWriter(next ByteSink, wrap func(io.Writer) (io.WriteCloser, error)) (By
 // writerSink is somebody's io.WriteCloser as a sink.
 type writerSink struct {
 	w    io.WriteCloser
+	door door
 	next ByteSink
-	dead bool // aborted: what Close still writes goes nowhere
+}
+
+// door is what somebody's writer or encoder writes to. Once shut, when the
+// object is given up, what a Close still writes goes nowhere.
+type door struct {
+	w    io.Writer
+	shut bool
 }
 
 var errAborted = errors.New("the object was given up")
 
-func (s *writerSink) below() io.Writer {
-	return writerFunc(func(p []byte) (int, error) {
-		if s.dead {
-			return 0, errAborted
-		}
-		return s.next.Write(p)
-	})
+func (d *door) Write(p []byte) (int, error) {
+	if d.shut {
+		return 0, errAborted
+	}
+	return d.w.Write(p)
 }
 
 func (s *writerSink) Write(p []byte) (int, error) {
-	return protect(func() (int, error) {
-		n, err := s.w.Write(p)
-		if err == nil && n < len(p) {
-			err = io.ErrShortWrite
-		}
-		return n, err
-	})
+	n, err := protect(func() (int, error) { return s.w.Write(p) })
+	switch {
+	case n < 0 || n > len(p):
+		return 0, fmt.Errorf("the writer returned a count of %d for %d bytes", n, len(p))
+	case err == nil && n < len(p):
+		return n, io.ErrShortWrite
+	}
+	return n, err
 }
 
 func (s *writerSink) Finish() error {
 	if err := closeWriter(s.w); err != nil {
-		s.dead = true
+		s.door.shut = true
 		s.next.Abort()
 		return err
 	}
@@ -97,7 +103,7 @@ func (s *writerSink) Finish() error {
 // Abort closes the writer so that it can let go of what it holds; what it
 // writes then goes nowhere.
 func (s *writerSink) Abort() {
-	s.dead = true
+	s.door.shut = true
 	_ = closeWriter(s.w)
 	s.next.Abort()
 }
@@ -106,10 +112,6 @@ func closeWriter(c io.Closer) error {
 	_, err := protect(func() (struct{}, error) { return struct{}{}, c.Close() })
 	return err
 }
-
-type writerFunc func([]byte) (int, error)
-
-func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 
 // zstdState is what an open zstd encoder of the default level and our window
 // holds, measured.

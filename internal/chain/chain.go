@@ -190,7 +190,7 @@ func (p *Program) Memory(parallel int) int64 {
 	var n int64
 	switch {
 	case p.NeedsRecords():
-		n = int64(p.stages()) * jobs * (BlockSize + BlockSize/2) // text and field bounds
+		n = int64(p.stages()) * jobs * 2 * BlockSize // text, field bounds and rows selected
 		n += jobs * p.expansion() * BlockSize
 	case len(p.writers) > 0:
 		n = jobs * BlockSize

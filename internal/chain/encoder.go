@@ -24,6 +24,7 @@ type encoding struct {
 	start   []byte
 	append  appender
 	encoder Encoder
+	door    *door // what the encoder writes to
 }
 
 // openEncoder opens an encoding for an object. source is the dialect the table
@@ -90,8 +91,9 @@ func EncoderFunc(ext string, open func(io.Writer, []record.Column) (Encoder, err
 		if err := s.Duplicate(); err != nil {
 			return nil, err
 		}
+		d := &door{w: w}
 		e, err := protect(func() (Encoder, error) {
-			return open(w, append([]record.Column(nil), s.Columns...))
+			return open(d, append([]record.Column(nil), s.Columns...))
 		})
 		if err == nil && e == nil {
 			err = errors.New("opened no encoder")
@@ -99,7 +101,7 @@ func EncoderFunc(ext string, open func(io.Writer, []record.Column) (Encoder, err
 		if err != nil {
 			return nil, err
 		}
-		return &encoding{encoder: e}, nil
+		return &encoding{encoder: e, door: d}, nil
 	}
 	return step
 }

@@ -377,12 +377,12 @@ func (e *encoding) writer(r *run, sink ByteSink) func(*job) error {
 }
 
 func (r *run) encoderError(b *record.Batch, err error) error {
-	var fe *record.FieldError
 	var below sinkError
-	switch {
-	case errors.As(err, &below):
+	if errors.As(err, &below) {
 		return err
-	case errors.As(err, &fe):
+	}
+	// Only an error of this batch itself, not one within somebody's error.
+	if fe, ok := err.(*record.FieldError); ok && b != nil {
 		err = rowError(b, fe.Row, fe.Column, fe.Err)
 	}
 	if r.encoder == nil {
@@ -397,6 +397,7 @@ func (e *encoding) close(r *run, failed error) error {
 	if e.encoder == nil {
 		return nil
 	}
+	e.door.shut = failed != nil
 	err := closeWriter(e.encoder)
 	if failed != nil || err == nil {
 		return nil
