@@ -1,6 +1,10 @@
 package record
 
-import "unsafe"
+import (
+	"errors"
+	"math"
+	"unsafe"
+)
 
 // Builder collects plain values, row by row, into a vector. The zero Builder
 // is not usable: see [NewBuilder].
@@ -25,8 +29,21 @@ func (b *Builder) Size() int { return len(b.text) }
 // Fields returns the number of fields of the row being built.
 func (b *Builder) Fields() int { return b.field }
 
+// maxText is how much a vector can hold: bounds are of 32 bits, and one may lie
+// behind the other by a byte.
+const maxText = math.MaxInt32 - 1
+
+// grow panics with an error of the row if the vector cannot hold n bytes more.
+// Vectors are handed on long before: only a single row can be as large.
+func (b *Builder) grow(n int) {
+	if n > maxText-len(b.text) {
+		panic(&ColumnError{Err: errors.New("the row is larger than 2 GiB")})
+	}
+}
+
 // Text appends a text field.
 func (b *Builder) Text(s string) {
+	b.grow(len(s))
 	b.off = append(b.off, uint32(len(b.text)))
 	b.text = append(b.text, s...)
 	b.field++
@@ -34,6 +51,7 @@ func (b *Builder) Text(s string) {
 
 // Bytes appends a text field made of p.
 func (b *Builder) Bytes(p []byte) {
+	b.grow(len(p))
 	b.off = append(b.off, uint32(len(b.text)))
 	b.text = append(b.text, p...)
 	b.field++
