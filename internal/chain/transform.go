@@ -59,9 +59,11 @@ func eachRow(b *record.Batch, f func(record.Record) error) (err error) {
 			err = rowError(b, row, "", recovered(v))
 		}
 	}()
+	view := b.View()
+	defer view.EndView()
 	for i, n := 0, b.Len(); i < n; i++ {
 		row = b.Row(i)
-		if err := f(record.Record{Batch: b, Row: row}); err != nil {
+		if err := f(record.Record{Batch: view, Row: row}); err != nil {
 			return rowError(b, row, "", err)
 		}
 	}
@@ -357,11 +359,13 @@ func filter(b *record.Batch, keep func(record.Record) bool) (selection []int32, 
 			err = rowError(b, row, "", recovered(v))
 		}
 	}()
+	view := b.View()
+	defer view.EndView()
 	n := b.Len()
 	selection = make([]int32, 0, n)
 	for i := 0; i < n; i++ {
 		row = b.Row(i)
-		if keep(record.Record{Batch: b, Row: row}) {
+		if keep(record.Record{Batch: view, Row: row}) {
 			selection = append(selection, int32(row))
 		}
 	}

@@ -371,14 +371,18 @@ func (r Record) Get(name string) string {
 func (r Record) Value(name string) Value {
 	col := r.Batch.column(name)
 	if col < 0 {
-		_, err := r.Batch.Schema.Lookup(name)
-		panic(&ColumnError{err})
+		panic(r.Batch.noColumn(name))
 	}
 	return r.Batch.Value(r.Row, col)
 }
 
 // Field returns the value of the i-th column, from 0.
-func (r Record) Field(i int) Value { return r.Batch.Value(r.Row, i) }
+func (r Record) Field(i int) Value {
+	if r.Batch.Schema == ended {
+		panic(&ColumnError{ErrKept})
+	}
+	return r.Batch.Value(r.Row, i)
+}
 
 // Len returns the number of columns.
 func (r Record) Len() int { return len(r.Batch.Refs) }
