@@ -271,3 +271,111 @@ func (f *folder) wantWhole(t *testing.T, c codec) {
 		t.Errorf("%s of %d files: %v\n%s", strings.Join(c.test, " "), len(f.files), err, said)
 	}
 }
+
+// orders is a table as a user has it, NULL and the empty string in it.
+var orders = nastyTable{"orders", []string{"id", "name", "note"}, []row{
+	{text("7"), text(""), null()},
+	{text("8"), null(), text("two\nlines")},
+	{text("9"), text(`\N`), text(`say "yes", \ or no`)},
+}}
+
+// TestDuckDBDefaults holds what READERS.md says is lost by a reader who asks DuckDB for nothing.
+func TestDuckDBDefaults(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name      string
+		table     nastyTable
+		processor s3writer.Processor
+		columns   []string
+		want      []row
+	}{
+		{
+			"the empty string becomes NULL", orders, s3writer.FormatCSV(s3writer.CSV{}), orders.columns,
+			[]row{{text("7"), null(), null()}, orders.rows[1], orders.rows[2]},
+		},
+		{
+			"a word for NULL is text", orders, s3writer.FormatCSV(s3writer.CSV{Null: `\N`}), orders.columns,
+			[]row{{text("7"), null(), text(`\N`)}, {text("8"), text(`\N`), text("two\nlines")}, orders.rows[2]},
+		},
+		{
+			"text that looks like a date becomes one",
+			nastyTable{"dates", []string{"code", "day"}, []row{texts("007", "2026-03-01")}},
+			s3writer.FormatCSV(s3writer.CSV{}), []string{"code", "day"},
+			[]row{texts("007", "2026-03-01T00:00:00Z")}, // as database/sql renders a time
+		},
+		{
+			"a quoted name behind a byte order mark spoils the header",
+			nastyTable{"names", []string{"a,b", "c"}, []row{texts("1", "2")}},
+			s3writer.FormatCSV(s3writer.CSV{BOM: true}), []string{`"a,b",c`},
+			[]row{texts("1,2")},
+		},
+		{
+			"JSON Lines keep the empty string", orders, s3writer.JSONLines(), orders.columns, orders.rows,
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			db, f := openDuckDB(t), newFolder(t)
+			file, err := f.deliver(t, test.table, codecs[0], test.processor)
+			if err != nil {
+				t.Fatal(err)
+			}
+			columns, got := db.mustQuery("FROM " + literal(file))
+			if fmt.Sprintf("%q", columns) != fmt.Sprintf("%q", test.columns) {
+				t.Errorf("columns %q, want %q", columns, test.columns)
+			}
+			if err := difference(got, test.want); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// TestDuckDBRefuses holds the other limits that READERS.md names.
+func TestDuckDBRefuses(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ name, field, want string }{
+		{"text that is not UTF-8", "caf\xe9", "not utf-8 encoded"},
+		{"a field beyond its longest line", strings.Repeat("x", 2_000_001), "Maximum line size of 2000000 bytes exceeded"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			db, f := openDuckDB(t), newFolder(t)
+			table := nastyTable{"refused", []string{"a", "b"}, []row{texts("x", test.field), texts("y", "z")}}
+			file, err := f.deliver(t, table, codecs[0])
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, _, err = db.query("FROM read_csv(" + literal(file) + ", " + varchars(table.columns) +
+				", auto_detect = false, header = true, delim = ',', quote = '\"', escape = '\"')")
+			mustContain(t, err, test.want)
+		})
+	}
+}
+
+// TestReadersDocumentForDuckDB runs what READERS.md has users paste.
+func TestReadersDocumentForDuckDB(t *testing.T) {
+	t.Parallel()
+	document, err := os.ReadFile("../../READERS.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const from = "s3://writer-sample/exports/orders.csv.gz"
+	_, section, _ := strings.Cut(string(document), "## DuckDB")
+	_, section, _ = strings.Cut(section, "```sql\n")
+	statement, _, _ := strings.Cut(section, "```")
+	if !strings.Contains(statement, from) {
+		t.Fatalf("the document's statement does not read %s: %q", from, statement)
+	}
+	db, f := openDuckDB(t), newFolder(t)
+	file, err := f.deliver(t, orders, codecs[2], s3writer.FormatCSV(s3writer.CSV{}), s3writer.Gzip())
+	if err != nil {
+		t.Fatal(err)
+	}
+	db.mustQuery(strings.ReplaceAll(statement, from, strings.ReplaceAll(file, "'", "''")))
+	columns, got := db.mustQuery("FROM orders")
+	if fmt.Sprint(columns) != fmt.Sprint(orders.columns) {
+		t.Errorf("columns %q, want %q", columns, orders.columns)
+	}
+	if err := difference(got, orders.rows); err != nil {
+		t.Error(err)
+	}
+}
