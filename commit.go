@@ -10,87 +10,130 @@ import (
 	"time"
 )
 
-// commit makes the table's object visible, unless something failed before.
-// It tells whether it did, or may have.
-func (d *delivery) commit(ctx context.Context) (committed bool) {
-	if d.report.Err != nil || d.pending == nil {
-		return false
-	}
-	if d.w.opts.dryRun {
-		d.abort(ctx)
-		return false
-	}
-	if ctx.Err() != nil {
-		d.abort(ctx)
-		d.fail(ctx, context.Cause(ctx))
-		return false
-	}
-	o := &d.report.Objects[0]
-	result, err := d.pending.Commit(ctx)
-	if err == nil {
-		o.ETag, o.VersionID, o.State = result.ETag, result.VersionID, Committed
-		d.settled()
-		return true
-	}
-	failed := &uploadError{d, d.objectError(err)}
-	o.Err = failed.err
-	if errors.Is(err, ErrCommitUnknown) {
-		o.State = Unknown
-		d.settled() // never aborted: it may be what was committed
-	}
-	d.abort(ctx)
-	d.fail(ctx, failed)
-	return o.State == Unknown
-}
+const (
+	// commitTime is how long commits that have begun may go on after their
+	// context has ended.
+	commitTime = 2 * time.Minute
+	// committers is how many objects of a Write become visible at once, as far
+	// as the engine allows.
+	committers = 256
+)
 
-// settled lets go of an object that is not to be aborted, and reports what lies
-// beside it.
-func (d *delivery) settled() {
-	d.orphan(d.pending.Leftover())
-	d.pending = nil
-}
-
-// commitTime is how long commits that have begun may go on after their context
-// has ended.
-const commitTime = 2 * time.Minute
-
-// commitAll makes all objects visible, if every table was delivered whole.
-// What cancels ctx from then on does not leave half of them behind.
-func commitAll(ctx context.Context, ds []*delivery) {
+// commitAll makes all objects of all tables visible, if every table was
+// delivered whole. Where there are several, what cancels ctx once the first is
+// on its way does not leave half of them behind.
+func commitAll(ctx context.Context, ds ...*delivery) {
 	for _, d := range ds {
 		d.check(ctx)
 	}
-	ctx, cancel := outlasting(ctx, commitTime)
-	defer cancel()
-	var failed atomic.Pointer[delivery]
-	failed.Store(culprit(ds))
-	whole := failed.Load() == nil
-	var wait sync.WaitGroup
-	var visible atomic.Int64
-	for _, d := range ds {
-		wait.Go(func() {
-			if first := failed.Load(); first != nil {
-				d.giveUp(ctx, first)
-				return
-			}
-			if d.commit(ctx) {
-				visible.Add(1)
-			}
-			if d.report.Err != nil {
-				failed.CompareAndSwap(nil, d)
-			}
-		})
+	c := &commits{}
+	c.failed.Store(culprit(ds))
+	whole := c.failed.Load() == nil
+	if whole {
+		c.run(ctx, ds)
 	}
-	wait.Wait()
+	first := c.failed.Load()
 	for _, d := range ds {
-		others := visible.Load()
-		if d.unknown() {
-			others--
-		}
-		if d.report.Err != nil && whole && others > 0 {
+		d.settle(ctx, first)
+		if whole && d.report.Err != nil && c.visible.Load() > d.unknown() {
 			d.partial()
 		}
 		d.done()
+	}
+}
+
+// commits are those of one Write or table.
+type commits struct {
+	failed  atomic.Pointer[delivery] // the first that did
+	visible atomic.Int64             // objects that are, or may be
+}
+
+// run commits objects until one fails.
+func (c *commits) run(ctx context.Context, ds []*delivery) {
+	n := 0
+	for _, d := range ds {
+		n += len(d.objects)
+	}
+	if n > 1 {
+		var cancel context.CancelFunc
+		ctx, cancel = outlasting(ctx, commitTime)
+		defer cancel()
+	}
+	var wait sync.WaitGroup
+	slots := make(chan struct{}, committers)
+	for _, d := range ds {
+		for _, o := range d.objects {
+			slots <- struct{}{}
+			if c.failed.Load() != nil {
+				break
+			}
+			wait.Go(func() {
+				defer func() { <-slots }()
+				c.object(ctx, d, o)
+			})
+		}
+	}
+	wait.Wait()
+}
+
+// object makes one object visible, unless something failed before.
+func (c *commits) object(ctx context.Context, d *delivery, o *object) {
+	if d.w.opts.dryRun || c.failed.Load() != nil {
+		return
+	}
+	result, err := o.pending.Commit(ctx)
+	if err == nil {
+		o.ETag, o.VersionID, o.State = result.ETag, result.VersionID, Committed
+		o.settled(d)
+		c.visible.Add(1)
+		return
+	}
+	failed := &uploadError{d, d.objectError(o.Key, err)}
+	o.Err = failed.err
+	if errors.Is(err, ErrCommitUnknown) {
+		o.State = Unknown
+		o.settled(d) // never aborted: it may be what was committed
+		c.visible.Add(1)
+	}
+	d.refused(failed)
+	c.failed.CompareAndSwap(nil, d)
+}
+
+// refused keeps the first failure of a commit.
+func (d *delivery) refused(err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.commitErr == nil {
+		d.commitErr = err
+	}
+}
+
+// settle ends the table: what is not committed is given up. first is the table
+// whose failure is the reason for that, if there is one.
+func (d *delivery) settle(ctx context.Context, first *delivery) {
+	left := false
+	for _, o := range d.objects {
+		left = left || o.pending != nil
+		o.abort(ctx, d)
+	}
+	switch {
+	case d.report.Err != nil:
+	case d.commitErr != nil:
+		d.fail(ctx, d.commitErr)
+	case first != nil && left:
+		d.fail(ctx, failedSibling(first))
+	}
+	d.list()
+}
+
+// list fills the report with the objects as they are now.
+func (d *delivery) list() {
+	d.report.Objects = nil
+	for _, o := range d.objects {
+		if o.State != Committed && o.Err == nil {
+			o.Err = d.report.Err
+		}
+		d.report.Objects = append(d.report.Objects, o.Object)
 	}
 }
 
@@ -112,19 +155,21 @@ func outlasting(ctx context.Context, while time.Duration) (context.Context, cont
 	}
 }
 
-// check finds what has gone wrong since the table was finished.
+// check finds what has gone wrong since the table's objects were finished.
 func (d *delivery) check(ctx context.Context) {
-	if d.report.Err != nil || d.pending == nil {
+	if d.report.Err != nil {
 		return
 	}
-	err := d.pending.Reclaim()
-	if err != nil {
-		err = &uploadError{d, d.objectError(err)}
-	} else {
+	var err error
+	for _, o := range d.objects {
+		if refused := o.pending.Reclaim(); refused != nil && err == nil {
+			err = &uploadError{d, d.objectError(o.Key, refused)}
+		}
+	}
+	if err == nil && !d.w.opts.dryRun {
 		err = context.Cause(ctx)
 	}
 	if err != nil {
-		d.abort(ctx)
 		d.fail(ctx, err)
 	}
 }
@@ -145,28 +190,33 @@ func culprit(ds []*delivery) *delivery {
 	return failed
 }
 
-// giveUp is the end of a table that was whole, but another one was not.
-func (d *delivery) giveUp(ctx context.Context, first *delivery) {
-	d.abort(ctx)
-	if d.report.Err != nil {
-		return
+// unknown counts the objects of which nobody knows what became of them.
+func (d *delivery) unknown() (n int64) {
+	for _, o := range d.objects {
+		if o.State == Unknown {
+			n++
+		}
 	}
-	d.report.Err = d.error(failedSibling(first))
-	for i := range d.report.Objects {
-		d.report.Objects[i].Err = d.report.Err
-	}
+	return n
 }
 
-// unknown tells whether nobody knows what became of the table's object.
-func (d *delivery) unknown() bool {
-	return slices.ContainsFunc(d.report.Objects, func(o Object) bool { return o.State == Unknown })
-}
-
-// partial marks a table that did not become visible while others did.
+// partial marks a table that did not become visible, or not all of it, while
+// others did.
 func (d *delivery) partial() {
 	if e, ok := d.report.Err.(*Error); ok {
 		partial := *e
 		partial.Err = fmt.Errorf("%w: %w", ErrPartialCommit, e.Err)
+		for i := range d.report.Objects {
+			if o := &d.report.Objects[i]; o.Err == d.report.Err {
+				o.Err = &partial
+			}
+		}
 		d.report.Err = &partial
 	}
+}
+
+// sortObjects puts the table's objects in the order of their keys: which was
+// finished first is chance.
+func (d *delivery) sortObjects() {
+	slices.SortFunc(d.objects, func(a, b *object) int { return compareKeys(a.Key, b.Key) })
 }

@@ -4,14 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"reflect"
 	"runtime/debug"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/seed149ec23d/s3writer/internal/chain"
 	"github.com/seed149ec23d/s3writer/internal/upload"
@@ -22,7 +20,7 @@ type delivery struct {
 	w       *Writer
 	number  int // of the table in its Write, from 1
 	table   Table
-	key     string // of its object
+	keys    keys
 	program *chain.Program
 	input   chain.Input
 	begun   time.Time
@@ -32,11 +30,16 @@ type delivery struct {
 	engine    *upload.Engine
 	admission *upload.Admission
 	cancel    context.CancelCauseFunc // ends the table alone
-	pending   *upload.Pending         // finished, not yet visible
 
-	report  TableReport
+	mu      sync.Mutex // objects may be finished several at once
+	objects []*object  // finished, in the order of their keys once the run has ended
+	opened  atomic.Int64
 	orphans []Orphan
-	told    atomic.Int64 // when progress was last told, in Unix milliseconds
+
+	commitErr error // of the first object that could not be committed
+
+	report TableReport
+	told   atomic.Int64 // when progress was last told, in Unix milliseconds
 }
 
 // plan checks a table's form; what is wrong is in its report.
@@ -65,22 +68,23 @@ func (w *Writer) plan(number int, t Table) *delivery {
 		complain(program.ForRecords())
 	}
 	d.input.Parallel = w.parallel()
+	d.input.Spill, d.input.Accepts = w.opts.spill, d.accepts
 	complain(d.setKey())
 	d.report.Err = errors.Join(errs...)
 	return d
 }
 
-// setKey makes the key of the table's object.
+// setKey makes the keys of the table's objects.
 func (d *delivery) setKey() error {
 	if err := checkTableKey(d.table.Key); err != nil {
 		return err
 	}
-	exts, encoded := d.program.Extensions()
-	d.key = joinKey(d.w.opts.prefix, objectKey(d.table.Key, exts, encoded))
-	if warning := suspectKey(d.key); warning != "" {
-		d.w.opts.logger.Warn("s3writer: suspect key", "key", d.key, "reason", warning)
+	d.keys = newKeys(d.w.opts.prefix, d.table.Key, d.program)
+	first := d.keys.of(&chain.Object{Number: 1})
+	if warning := suspectKey(first); warning != "" {
+		d.w.opts.logger.Warn("s3writer: suspect key", "key", first, "reason", warning)
 	}
-	return checkKey(d.key)
+	return checkKey(first)
 }
 
 // name is how messages call the table.
@@ -101,7 +105,8 @@ func (d *delivery) admit(ctx context.Context, engine *upload.Engine, failed erro
 		d.fail(ctx, failed)
 		return false
 	}
-	admission, err := engine.Admit(ctx, d.program.Memory(d.input.Parallel))
+	d.input.Share = d.program.Share(d.input.Parallel, chain.Budget{Memory: d.w.opts.memory, Object: engine.Reserve()})
+	admission, err := engine.AdmitStreams(ctx, d.input.Share.Objects, d.input.Share.Bytes)
 	if err != nil {
 		d.fail(ctx, err)
 		return false
@@ -117,90 +122,21 @@ func (d *delivery) start(ctx context.Context) context.Context {
 	return ctx
 }
 
-// run takes the table from its source to a pending object.
+// run takes the table from its source to pending objects.
 func (d *delivery) run(ctx context.Context) {
 	defer d.admission.Release()
-	err := d.program.Run(ctx, d.input, &d.counts, func() (sink chain.ByteSink, err error) {
-		defer recovered("ObjectInput", &err)
-		return &objectSink{d: d, stream: d.engine.Open(ctx, d.admission, d.object())}, nil
-	})
+	err := d.program.Run(ctx, d.input, &d.counts, func(o *chain.Object) (chain.ByteSink, error) { return d.open(ctx, o) })
 	d.count()
 	if err == nil {
 		err = d.accept()
 	}
 	if err != nil {
-		d.abort(ctx)
 		d.fail(ctx, err)
+		d.settle(ctx, nil)
 	} else if d.w.opts.allOrNothing {
-		d.pending.Hold() // it waits for the others, and its memory may be wanted
-	}
-}
-
-// object is how the engine is told to make the table's object.
-func (d *delivery) object() upload.Object {
-	o := upload.Object{Key: d.key, Size: -1, ContentType: contentType(d.key), Sent: func(n int64) {
-		d.sent.Add(n)
-		d.tell(false)
-	}}
-	// The source may be standing still, and the run with it.
-	o.Failed = func(err error) { d.cancel(&uploadError{d, d.objectError(err)}) }
-	changes := slices.Clone(d.w.opts.objectInput)
-	if d.table.ObjectInput != nil {
-		changes = append(changes, d.table.ObjectInput)
-	}
-	if len(changes) > 0 {
-		o.Input = func(in *s3.CreateMultipartUploadInput) {
-			for _, change := range changes {
-				change(in)
-			}
+		for _, o := range d.objects {
+			o.pending.Hold() // it waits for the others, and its memory may be wanted
 		}
-	}
-	return o
-}
-
-// objectSink is an upload as the chain writes it.
-type objectSink struct {
-	d      *delivery
-	stream *upload.Stream
-}
-
-func (s *objectSink) Write(p []byte) (int, error) {
-	n, err := s.stream.Write(p)
-	s.d.tell(false)
-	return n, s.failed(err)
-}
-
-// ReadFrom reads a source straight into parts.
-func (s *objectSink) ReadFrom(r io.Reader) (int64, error) {
-	n, err := s.stream.ReadFrom(r)
-	if chain.IsSource(err) {
-		return n, err
-	}
-	return n, s.failed(err)
-}
-
-func (s *objectSink) Finish() error {
-	p, err := s.stream.Finish()
-	if err != nil {
-		s.Abort()
-		return s.failed(err)
-	}
-	s.d.pending = p
-	return nil
-}
-
-func (s *objectSink) Abort() { s.d.orphan(s.stream.Abort()) }
-
-func (s *objectSink) failed(err error) error {
-	if err == nil {
-		return nil
-	}
-	return &uploadError{s.d, s.d.objectError(err)}
-}
-
-func (d *delivery) orphan(o *upload.Orphan) {
-	if o != nil {
-		d.orphans = append(d.orphans, Orphan{Key: o.Key, UploadID: o.UploadID, Err: o.Err})
 	}
 }
 
@@ -213,8 +149,33 @@ func (d *delivery) count() {
 	if !d.countsRows() {
 		r.RowsRead, r.RowsWritten, r.RowsFiltered, r.RowsRejected = -1, -1, -1, -1
 	}
-	if p := d.pending; p != nil {
-		r.Objects = []Object{{Key: p.Key, Size: p.Size, Rows: r.RowsWritten, Parts: p.Parts, CRC64NVME: p.CRC64NVME}}
+	d.sortObjects()
+	for _, o := range d.objects {
+		if !d.countsRows() {
+			o.Rows = -1
+		}
+	}
+	d.list()
+	d.warnSmall()
+}
+
+// smallObjects is the mean size of objects that readers become slow with: each
+// costs them a request or more.
+const smallObjects = 1 << 20
+
+// warnSmall warns of partitions that are too fine for the table.
+func (d *delivery) warnSmall() {
+	n := int64(len(d.objects))
+	if n < 2 || !d.program.Partitions() {
+		return
+	}
+	var size int64
+	for _, o := range d.objects {
+		size += o.Size
+	}
+	if size/n < smallObjects {
+		d.w.opts.logger.Warn("s3writer: many small objects", "table", d.report.Key, "objects", n, "mean", size/n,
+			"reason", "readers slow down on objects under 1 MiB; partition by something coarser, or give WithMemory more or WithSpill a folder")
 	}
 }
 
@@ -248,11 +209,6 @@ func recovered(name string, err *error) {
 // the error says why it ended.
 func (d *delivery) fail(ctx context.Context, err error) {
 	d.report.Err = d.reason(ctx, err)
-	for i := range d.report.Objects {
-		if o := &d.report.Objects[i]; o.State != Committed && o.Err == nil {
-			o.Err = d.report.Err
-		}
-	}
 }
 
 // reason finds the table's error.
@@ -285,15 +241,6 @@ func same(a, b error) bool {
 		return a == b
 	}
 	return reflect.DeepEqual(a, b)
-}
-
-// abort removes what is not visible yet.
-func (d *delivery) abort(ctx context.Context) {
-	if d.pending == nil {
-		return
-	}
-	d.orphan(d.pending.Abort(ctx))
-	d.pending = nil
 }
 
 // done ends the table's report.
@@ -337,9 +284,7 @@ func (w *Writer) tell(f func(Progress), now func() Progress) (err error) {
 func (d *delivery) progress(done bool) Progress {
 	p := Progress{Table: d.report.Key, Done: done, RowsRead: -1,
 		BytesRead: d.counts.BytesRead.Load(), BytesSent: d.sent.Load()}
-	if d.admission != nil {
-		p.Objects = 1
-	}
+	p.Objects = int(d.opened.Load())
 	if d.countsRows() {
 		p.RowsRead = d.counts.RowsRead.Load()
 	}

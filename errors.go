@@ -106,10 +106,10 @@ func (d *delivery) error(err error) *Error {
 	return e
 }
 
-// objectError makes an *Error of what failed in the table's object.
-func (d *delivery) objectError(err error) *Error {
+// objectError makes an *Error of what failed in one of the table's objects.
+func (d *delivery) objectError(key string, err error) *Error {
 	e := d.error(err)
-	e.Object = d.key
+	e.Object = key
 	var unknown *upload.UnknownCommit
 	if errors.As(err, &unknown) {
 		e.UploadID = unknown.UploadID

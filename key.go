@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/seed149ec23d/s3writer/internal/chain"
 )
 
 const maxKey = 1024 // bytes; S3's limit
@@ -26,6 +28,81 @@ func objectKey(key string, exts []string, encoded bool) string {
 		key = stem(key)
 	}
 	return key + strings.Join(exts, "")
+}
+
+// keys are those of a table's objects.
+type keys struct {
+	dir, stem, ext string
+	divided        bool // among several objects, which are numbered
+	partitioned    bool // and lie in folders of their own
+}
+
+func newKeys(prefix, key string, p *chain.Program) keys {
+	exts, encoded := p.Extensions()
+	key = joinKey(prefix, objectKey(key, exts, encoded))
+	dir, base := path.Split(key)
+	k := keys{dir: dir, stem: base, divided: p.Divides(), partitioned: p.Partitions()}
+	if k.divided {
+		name := base
+		if ext := strings.Join(exts, ""); hasSuffix(base, ext) {
+			name = strings.TrimSuffix(base, ext)
+		}
+		k.stem = stem(name)
+		k.ext = base[len(k.stem):]
+	}
+	return k
+}
+
+// of is the key of one object.
+func (k keys) of(o *chain.Object) string {
+	if !k.divided {
+		return k.dir + k.stem
+	}
+	return fmt.Sprintf("%s%s%s-%05d%s", k.dir, o.Path, k.stem, o.Number, k.ext)
+}
+
+// first is the key of the table's first object, but for its partition.
+func (k keys) first() string { return k.of(&chain.Object{Number: 1}) }
+
+// clash says what objects of two tables have in common, if the other one's are
+// several.
+func (k keys) clash(other keys) string {
+	const same = "make the same object"
+	switch {
+	case k.partitioned && other.partitioned && k.dir == other.dir:
+		return "are partitioned in the same folder"
+	case k.divided:
+		inside := other.partitioned && isPartitionOf(other.dir, k.dir) || k.partitioned && isPartitionOf(k.dir, other.dir)
+		if k.stem == other.stem && k.ext == other.ext && (inside || k.dir == other.dir && k.partitioned == other.partitioned) {
+			return same
+		}
+		return ""
+	}
+	if k.dir != other.dir || other.partitioned {
+		if !other.partitioned || !isPartitionOf(other.dir, k.dir) {
+			return ""
+		}
+	}
+	number, ok := strings.CutPrefix(k.stem, other.stem+"-")
+	number, end := strings.CutSuffix(number, other.ext)
+	if ok && end && len(number) >= 5 && strings.Trim(number, "0123456789") == "" {
+		return same
+	}
+	return ""
+}
+
+// isPartitionOf tells whether a folder can be a partition's of those in dir.
+func isPartitionOf(dir, folder string) bool {
+	below, ok := strings.CutPrefix(folder, dir)
+	return ok && strings.Contains(below, "=")
+}
+
+// compareKeys orders keys as people count: "-100000" comes behind "-99999".
+func compareKeys(a, b string) int {
+	if path.Dir(a) == path.Dir(b) && len(a) != len(b) {
+		return len(a) - len(b)
+	}
+	return strings.Compare(a, b)
 }
 
 // hasSuffix tells whether key ends in ext and is more than that.

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"net/url"
+	"os"
 	"reflect"
 	"regexp"
 	"strings"
@@ -43,6 +44,7 @@ type options struct {
 	bucketOwner  string
 	allOrNothing bool
 	dryRun       bool
+	spill        string
 
 	logger   *slog.Logger
 	progress func(Progress)
@@ -191,6 +193,16 @@ func WithAllOrNothing() Option {
 	return func(o *options) { o.set("WithAllOrNothing"); o.allOrNothing = true }
 }
 
+// WithSpill lets the rows of [PartitionBy] wait in a file in dir when their share
+// of the memory is full, instead of making more objects: each combination of
+// values gets one object, however unsorted the table is, unless [SplitRows] or
+// [SplitSize] ask for more. The file grows to the size of the table before
+// compression; it has no name where the system allows that, and is gone when
+// the table ends, or the process. Default: no file.
+func WithSpill(dir string) Option {
+	return func(o *options) { o.set("WithSpill"); o.spill = dir }
+}
+
 // WithDryRun runs the chains and reports the objects they make, but sends
 // nothing and asks no server. Credentials are not used.
 func WithDryRun() Option {
@@ -246,6 +258,13 @@ func (o *options) validate(bucket string) error {
 	if strings.Trim(o.prefix, "/") != "" {
 		if err := checkKey(strings.TrimRight(o.prefix, "/")); err != nil {
 			complain(fmt.Errorf("WithPrefix: %w", err))
+		}
+	}
+	if o.given["WithSpill"] {
+		if info, err := os.Stat(o.spill); err != nil {
+			complain(fmt.Errorf("WithSpill: %w", err))
+		} else if !info.IsDir() {
+			complain(fmt.Errorf("WithSpill: %q is not a folder", o.spill))
 		}
 	}
 	errs = append(errs, o.checkProcessors()...)

@@ -196,6 +196,40 @@ func FormatCSV(c CSV) Processor { return step(chain.FormatCSV(c.dialect())) }
 // UTF-8 fails the row. The key's extension becomes .jsonl.
 func JSONLines() Processor { return step(chain.JSONLines()) }
 
+// PartitionBy gives each combination of the columns' values objects of their
+// own, in folders as Hive has them: "country=CZ/orders-00001.csv". The columns
+// leave the records: readers take them from the folders. Values are escaped as
+// Hive does (%XX); NULL and the empty string are both
+// "__HIVE_DEFAULT_PARTITION__", and that word as a value fails its row, like a
+// value that makes the key longer than 1,024 bytes. A table without rows has no
+// object.
+//
+// The table need not be sorted. Rows wait in memory, a fifth of [WithMemory],
+// until their value has enough of them; when it is full, the values with the
+// most rows get an object, and another one later. [WithSpill] lets rows wait on
+// disk instead: one object for each value. Every value costs about 512 bytes;
+// too many for the memory are an error. A warning is logged when the objects
+// are smaller than 1 MiB on average.
+//
+// PartitionBy stands before SplitRows and SplitSize. Steps on records may follow
+// it, but for RecordFunc. Partitioning by all columns is an error.
+func PartitionBy(columns ...string) Processor { return step(chain.PartitionBy(columns)) }
+
+// SplitRows begins a new object when one has n records, with a header row of its
+// own: "orders-00001.csv", "orders-00002.csv" and so on. It counts the records
+// that reach the end of the chain, wherever it stands. n must be positive.
+func SplitRows(n int64) Processor { return step(chain.SplitRows(n)) }
+
+// SplitSize begins a new object before one would have more than bytes as
+// stored, compressed or not. Only a header and one row that are larger than that
+// together make a larger object. Compressed objects come within a few percent
+// of it: the codec is asked what its input comes to, which costs a little
+// compression. What a [WriterFunc] makes of its input is not known before, nor
+// what an [EncoderFunc] does; objects then end as soon as what went in (behind an
+// encoder: came out) is as much, unless the writer has a method Flush() error. Rows of
+// [PartitionBy] that wait on disk count with their uncompressed size.
+func SplitSize(bytes int64) Processor { return step(chain.SplitSize(bytes)) }
+
 // Gzip compresses objects with gzip at its default level, on all cores: one
 // ordinary member (RFC 1952) without a name or a time stamp, the same bytes
 // for the same data on any machine. The key gets the extension .gz.

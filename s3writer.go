@@ -185,21 +185,45 @@ func distinctSources(ds []*delivery) {
 	}
 }
 
-// distinctKeys fails all tables if two of them make one object: which of the
+// distinctKeys fails all tables if two of them can make one object: which of the
 // two is meant nobody can tell.
 func distinctKeys(ds []*delivery) {
 	first := map[string]int{}
+	var several []int // tables of more than one object
 	var twice *siblingError
+	clash := func(j, i int, what string) {
+		d := ds[i]
+		d.report.Err = errors.Join(d.report.Err, d.objectError(d.keys.first(),
+			fmt.Errorf("tables %d (%q) and %d (%q) of this Write %s; nothing was written",
+				j+1, ds[j].report.Key, i+1, d.report.Key, what)))
+		twice = &siblingError{d, fmt.Sprintf("two tables of the same Write %s, %q", what, d.keys.first())}
+	}
 	for i, d := range ds {
-		j, seen := first[d.key]
-		if !seen || d.key == "" {
-			first[d.key] = i
+		if d.keys == (keys{}) {
 			continue
 		}
-		d.report.Err = errors.Join(d.report.Err, d.objectError(
-			fmt.Errorf("tables %d (%q) and %d (%q) of this Write make the same object; nothing was written",
-				j+1, ds[j].report.Key, i+1, d.report.Key)))
-		twice = &siblingError{d, fmt.Sprintf("two tables of the same Write make the object %q", d.key)}
+		key := d.keys.first()
+		if j, seen := first[key]; seen {
+			clash(j, i, "make the same object")
+			continue
+		}
+		first[key] = i
+		for _, j := range several {
+			if what := d.keys.clash(ds[j].keys); what != "" {
+				clash(j, i, what)
+			}
+		}
+		if !d.keys.divided {
+			continue
+		}
+		for j := range i {
+			if !ds[j].keys.divided && ds[j].keys != (keys{}) {
+				if what := ds[j].keys.clash(d.keys); what != "" {
+					clash(j, i, what)
+				}
+			}
+		}
+		several = append(several, i)
 	}
 	for _, d := range ds {
 		if twice != nil && d.report.Err == nil {
@@ -218,8 +242,7 @@ func (w *Writer) deliver(ctx context.Context, ds []*delivery) {
 	ended := func(ctx context.Context, d *delivery) {
 		switch {
 		case !w.opts.allOrNothing:
-			d.commit(ctx)
-			d.done()
+			commitAll(ctx, d)
 		case d.report.Err != nil:
 			stop(failedSibling(d))
 		}
@@ -239,7 +262,7 @@ func (w *Writer) deliver(ctx context.Context, ds []*delivery) {
 	}
 	wait.Wait()
 	if w.opts.allOrNothing {
-		commitAll(ctx, ds)
+		commitAll(ctx, ds...)
 	}
 }
 

@@ -62,7 +62,7 @@ func BenchmarkFilterSelect(b *testing.B) {
 					Parallel: runtime.GOMAXPROCS(0),
 				}
 				var counts Counts
-				err := p.Run(b.Context(), in, &counts, func() (ByteSink, error) { return &discard{}, nil })
+				err := p.Run(b.Context(), in, &counts, func(*Object) (ByteSink, error) { return &discard{}, nil })
 				if err != nil {
 					b.Fatal(err)
 				}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 
 	"github.com/klauspost/compress/zstd"
 )
@@ -32,7 +33,7 @@ func extension(ext string) (string, error) {
 
 // WriterFunc passes an object's bytes through somebody's own writer.
 func WriterFunc(ext string, wrap func(io.Writer) (io.WriteCloser, error)) Step {
-	step := Step{name: "WriterFunc", args: fmt.Sprintf("%q, func", ext), kind: writerStep}
+	step := Step{name: "WriterFunc", args: fmt.Sprintf("%q, func", ext), kind: writerStep, callback: true}
 	step.ext, step.err = extension(ext)
 	if wrap == nil {
 		step.err = errors.New("the function is nil")
@@ -91,6 +92,16 @@ func (s *writerSink) Write(p []byte) (int, error) {
 	return n, err
 }
 
+// flush stores what the writer holds back, if it can.
+func (s *writerSink) flush() (ok bool, err error) {
+	f, ok := s.w.(interface{ Flush() error })
+	if !ok {
+		return false, nil
+	}
+	_, err = protect(func() (struct{}, error) { return struct{}{}, f.Flush() })
+	return true, err
+}
+
 func (s *writerSink) Finish() error {
 	if err := closeWriter(s.w); err != nil {
 		s.door.shut = true
@@ -121,14 +132,38 @@ const zstdState = 4 << 20
 // checksum of its content.
 func Zstd() Step {
 	step := Step{name: "Zstd", kind: writerStep, ext: ".zst", compressor: true,
-		state: func(int) int64 { return zstdState }}
+		state: func(int) int64 { return zstdState },
+		worst: func(n int64) int64 { return n + n>>12 + 64 }} // blocks of 128 KiB, 3 bytes before each
 	step.openBytes = func(next ByteSink, _ int) (ByteSink, error) {
-		// One frame, because common readers stop after the first; a window of
-		// 1 MiB keeps an encoder small. The encoder works in the goroutine
-		// that writes, beside those that decode and encode.
-		return openWriter(next, func(w io.Writer) (io.WriteCloser, error) {
-			return zstd.NewWriter(w, zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(1<<20), zstd.WithLowerEncoderMem(true))
-		})
+		return openWriter(next, newZstdWriter)
 	}
 	return step
+}
+
+// zstdWriters keep encoders: making one costs as much as compressing a megabyte.
+var zstdWriters sync.Pool
+
+// zstdWriter is an encoder that goes back to the others when it is closed.
+type zstdWriter struct{ *zstd.Encoder }
+
+// newZstdWriter writes one frame, because common readers stop after the first; a
+// window of 1 MiB keeps an encoder small. The encoder works in the goroutine
+// that writes, beside those that decode and encode.
+func newZstdWriter(w io.Writer) (io.WriteCloser, error) {
+	if z, ok := zstdWriters.Get().(*zstdWriter); ok {
+		z.Reset(w)
+		return z, nil
+	}
+	enc, err := zstd.NewWriter(w, zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(1<<20), zstd.WithLowerEncoderMem(true))
+	if err != nil {
+		return nil, err
+	}
+	return &zstdWriter{enc}, nil
+}
+
+func (z *zstdWriter) Close() error {
+	err := z.Encoder.Close()
+	z.Reset(nil)
+	zstdWriters.Put(z)
+	return err
 }

@@ -40,8 +40,11 @@ type Step struct {
 	concurrent bool                     // but the caller vouches that they need not
 	callback   bool                     // calls somebody's function with records
 	adds       bool                     // makes fields that are not in the source's text
+	emits      bool                     // makes rows of its own
+	division   division                 // how it divides rows among objects
 	plain      bool                     // an encoder whose output is hardly larger than its input
-	state      func(parallel int) int64 // bytes of memory an open encoder or writer holds; may be nil
+	state      func(parallel int) int64 // bytes of memory that is held while it is open; may be nil
+	worst      func(n int64) int64      // the most that a writer makes of n bytes; nil: no more
 
 	wrap        func(io.Reader) (io.Reader, error)
 	open        func(*record.Schema) (*transform, error)
@@ -83,6 +86,8 @@ type Program struct {
 	records []numbered
 	encoder *numbered // nil: CSV as the source has it
 	writers []numbered
+
+	division division
 }
 
 // numbered is a step and its number in the chain, from 1.
@@ -129,7 +134,17 @@ func (p *Program) add(n, last *numbered) error {
 		if before > recordStep {
 			return needsRecords(n, last)
 		}
-		p.records = append(p.records, *n)
+		if n.emits && p.division.partition {
+			return fmt.Errorf("makes records of its own, which belong to no partition; put %s before PartitionBy", n.name)
+		}
+		if n.division.divides() {
+			if err := p.divide(n); err != nil {
+				return err
+			}
+		}
+		if n.open != nil {
+			p.records = append(p.records, *n)
+		}
 	case encoderStep:
 		if before > recordStep {
 			return needsRecords(n, last)
@@ -158,7 +173,9 @@ func needsRecords(n, last *numbered) error {
 }
 
 // NeedsRecords tells whether the chain has to decode the source.
-func (p *Program) NeedsRecords() bool { return len(p.records) > 0 || p.encoder != nil }
+func (p *Program) NeedsRecords() bool {
+	return len(p.records) > 0 || p.encoder != nil || p.Divides()
+}
 
 // ForRecords returns what is wrong with the chain for a source that has records.
 func (p *Program) ForRecords() error {
@@ -183,11 +200,42 @@ func (p *Program) Extensions() (exts []string, encoded bool) {
 	return exts, encoded
 }
 
-// Memory returns how many bytes a run of the program holds besides the
-// object's own pages: batches in flight, encoder and codec state.
-func (p *Program) Memory(parallel int) int64 {
+// Budget is what there is of memory, all tables together, and what an open
+// object takes of it besides its codec.
+type Budget struct{ Memory, Object int64 }
+
+// Share is what a run has of the memory besides the pages of its objects.
+type Share struct {
+	Bytes   int64 // in all
+	Objects int   // that may be open at once
+	Waiting int64 // of Bytes: rows that wait for their partition's object
+}
+
+// Share returns what a run of the program needs: batches in flight, the state
+// of codecs, rows that wait.
+func (p *Program) Share(parallel int, b Budget) Share {
+	if !p.Divides() {
+		return Share{Bytes: p.flow(parallel) + p.codecState(parallel), Objects: 1}
+	}
+	// A quarter of the memory for open objects, and a fifth for rows that wait.
+	// How many objects there will be depends on both: they do not on the cores.
+	most, codec := 2, p.codecState(1)
+	if p.Partitions() {
+		most = 8
+	}
+	s := Share{Objects: max(1, min(most, int(b.Memory/4/(b.Object+codec))))}
+	s.Bytes = p.flow(parallel) + int64(s.Objects)*p.codecState(parallel)
+	if p.Partitions() {
+		left := b.Memory - p.flow(1) - int64(s.Objects)*(b.Object+codec)
+		s.Waiting = max(1<<20, min(b.Memory/5, left*3/5))
+		s.Bytes += s.Waiting + s.Waiting/2 // and the partitions themselves
+	}
+	return s
+}
+
+// flow is what the blocks and batches on their way take, and what steps remember.
+func (p *Program) flow(parallel int) (n int64) {
 	jobs := int64(inFlight(parallel))
-	var n int64
 	switch {
 	case p.NeedsRecords():
 		n = int64(p.stages()) * jobs * 2 * BlockSize // text, field bounds and rows selected
@@ -195,6 +243,16 @@ func (p *Program) Memory(parallel int) int64 {
 	case len(p.writers) > 0:
 		n = jobs * BlockSize
 	}
+	for _, s := range p.records {
+		if s.state != nil {
+			n += s.state(parallel)
+		}
+	}
+	return n
+}
+
+// codecState is what the encoder and the writers of one object hold.
+func (p *Program) codecState(parallel int) (n int64) {
 	steps := p.writers
 	if p.encoder != nil {
 		steps = append([]numbered{*p.encoder}, steps...)

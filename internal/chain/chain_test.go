@@ -12,6 +12,8 @@ import (
 	"github.com/seed149ec23d/s3writer/internal/record"
 )
 
+var budget = chain.Budget{Memory: 256 << 20, Object: 6 << 20}
+
 func pass(w io.Writer) (io.WriteCloser, error) { return closing{w, ""}, nil }
 
 // TestCompile names every complaint, each with its step.
@@ -66,16 +68,16 @@ func TestProgram(t *testing.T) {
 		if fmt.Sprint(exts) != test.exts || encoded != test.encoded || p.NeedsRecords() != test.records {
 			t.Errorf("%v: extensions %v, encoded %v, records %v", test.steps, exts, encoded, p.NeedsRecords())
 		}
-		if test.steps != nil && (test.records || exts != nil) && p.Memory(2) <= 0 {
-			t.Errorf("%v: memory %d", test.steps, p.Memory(2))
+		if test.steps != nil && (test.records || exts != nil) && p.Share(2, budget).Bytes <= 0 {
+			t.Errorf("%v: memory %d", test.steps, p.Share(2, budget).Bytes)
 		}
 		if err := p.ForRecords(); (err != nil) != (len(test.steps) > 0 && test.steps[0].Name() == "Decompress") {
 			t.Errorf("%v: ForRecords says %v", test.steps, err)
 		}
 	}
 	one, _ := chain.Compile([]chain.Step{chain.Select([]string{"id"})})
-	if one.Memory(1) >= one.Memory(8) {
-		t.Errorf("memory does not grow with the blocks in flight: %d and %d", one.Memory(1), one.Memory(8))
+	if one.Share(1, budget).Bytes >= one.Share(8, budget).Bytes {
+		t.Errorf("memory does not grow with the blocks in flight: %d and %d", one.Share(1, budget).Bytes, one.Share(8, budget).Bytes)
 	}
 }
 

@@ -18,11 +18,15 @@ type Encoder interface {
 // parallel.
 type appender func(dst []byte, b *record.Batch) ([]byte, error)
 
+// rowAppender makes an appender of some rows of a batch, one goroutine's.
+type rowAppender func(b *record.Batch) func(dst []byte, rows []int32) ([]byte, error)
+
 // encoding is what an encoder step opens for one object: a start and an
 // appender, or an encoder that writes into w itself.
 type encoding struct {
 	start   []byte
 	append  appender
+	rows    rowAppender // append for some rows of a batch at a time
 	encoder Encoder
 	door    *door // what the encoder writes to
 }
@@ -55,7 +59,7 @@ func sourceCSV(_ io.Writer, s *record.Schema, source *record.Dialect) (*encoding
 
 func csvEncoding(d *record.Dialect, s *record.Schema) (*encoding, error) {
 	if len(s.Columns) == 0 {
-		return &encoding{append: d.Append}, nil // the empty object of an empty source
+		return &encoding{append: d.Append, rows: d.Appender}, nil // the empty object of an empty source
 	}
 	if !d.NoHeader {
 		if err := s.Duplicate(); err != nil {
@@ -66,7 +70,7 @@ func csvEncoding(d *record.Dialect, s *record.Schema) (*encoding, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &encoding{start: start, append: d.Append}, nil
+	return &encoding{start: start, append: d.Append, rows: d.Appender}, nil
 }
 
 // JSONLines writes one JSON object per record and line.
@@ -76,13 +80,14 @@ func JSONLines() Step {
 			if err := s.Duplicate(); err != nil {
 				return nil, err
 			}
-			return &encoding{append: record.NewJSONLines(s).Append}, nil
+			lines := record.NewJSONLines(s)
+			return &encoding{append: lines.Append, rows: lines.Appender}, nil
 		}}
 }
 
 // EncoderFunc writes somebody's own format.
 func EncoderFunc(ext string, open func(io.Writer, []record.Column) (Encoder, error)) Step {
-	step := Step{name: "EncoderFunc", args: fmt.Sprintf("%q, func", ext), kind: encoderStep}
+	step := Step{name: "EncoderFunc", args: fmt.Sprintf("%q, func", ext), kind: encoderStep, callback: true}
 	step.ext, step.err = extension(ext)
 	if open == nil {
 		step.err = errors.New("the function is nil")

@@ -24,6 +24,8 @@ func Gzip(level int) Step {
 	}
 	compressors := &flatePools[level-flate.HuffmanOnly]
 	step.state = func(parallel int) int64 { return int64(parallel+1) * (gzipBlock + gzipBlock/2) }
+	// Blocks that do not compress are stored, with 5 bytes for each 64 KiB.
+	step.worst = func(n int64) int64 { return n + n>>10 + 64 }
 	step.openBytes = func(next ByteSink, parallel int) (ByteSink, error) {
 		return &gzipSink{next: next, level: level, ahead: parallel, compressors: compressors}, nil
 	}
@@ -175,6 +177,26 @@ func (g *gzipSink) writeDown(p []byte) error {
 	return err
 }
 
+// flush compresses and stores all that was written.
+func (g *gzipSink) flush() (ok bool, err error) {
+	if b := g.cur; b != nil && len(b.in) > b.dict {
+		if err := g.cut(); err != nil {
+			return true, err
+		}
+	}
+	return true, g.drain()
+}
+
+// drain waits for the blocks that are being compressed, and writes them.
+func (g *gzipSink) drain() error {
+	for len(g.queue) > 0 {
+		if err := g.writeOldest(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (g *gzipSink) Finish() error {
 	if err := g.end(); err != nil {
 		g.Abort()
@@ -192,10 +214,8 @@ func (g *gzipSink) end() error {
 	if err := g.send(b); err != nil {
 		return err
 	}
-	for len(g.queue) > 0 {
-		if err := g.writeOldest(); err != nil {
-			return err
-		}
+	if err := g.drain(); err != nil {
+		return err
 	}
 	var trailer [8]byte
 	binary.LittleEndian.PutUint32(trailer[:4], g.crc)

@@ -16,7 +16,7 @@ type RecordStep struct {
 
 // RecordFunc runs what open returns over the records of a table.
 func RecordFunc(open func([]record.Column) (RecordStep, error)) Step {
-	step := Step{name: "RecordFunc", args: "func", kind: recordStep, ordered: true, callback: true, adds: true}
+	step := Step{name: "RecordFunc", args: "func", kind: recordStep, ordered: true, callback: true, adds: true, emits: true}
 	if open == nil {
 		step.err = errors.New("the function is nil")
 	}

@@ -25,6 +25,11 @@ type Input struct {
 	OnBadRow func(record.BadRow) error // nil: a bad row ends the run
 	Decode   bool                      // rows are asked for, even if no step needs them
 	Parallel int                       // blocks worked on at once, at least 1
+
+	// Of a program that divides the table among objects:
+	Share   Share
+	Spill   string              // folder for rows of partitions; "": they go into more objects
+	Accepts func(*Object) error // asked before the first object of a partition; may be nil
 }
 
 // Counts is what a run has done so far. It may be read while the run goes on.
@@ -38,17 +43,21 @@ type sinkError struct{ error }
 func (e sinkError) Unwrap() error { return e.error }
 
 // bottom marks the errors of the object's own sink.
-type bottom struct{ ByteSink }
+type bottom struct {
+	ByteSink
+	size int64 // bytes written
+}
 
-func (b bottom) Write(p []byte) (int, error) {
+func (b *bottom) Write(p []byte) (int, error) {
 	n, err := b.ByteSink.Write(p)
+	b.size += int64(n)
 	if err != nil {
 		err = sinkError{err}
 	}
 	return n, err
 }
 
-func (b bottom) Finish() error {
+func (b *bottom) Finish() error {
 	if err := b.ByteSink.Finish(); err != nil {
 		return sinkError{err}
 	}
@@ -59,16 +68,27 @@ func (b bottom) Finish() error {
 type stepSink struct {
 	ByteSink
 	step *numbered
+	next ByteSink
 }
 
-func (s stepSink) Write(p []byte) (int, error) {
+// flush makes the writer store what it holds back, if it can.
+func (s *stepSink) flush() (ok bool, err error) {
+	f, ok := s.ByteSink.(interface{ flush() (bool, error) })
+	if !ok {
+		return false, nil
+	}
+	ok, err = f.flush()
+	return ok, s.mark(err)
+}
+
+func (s *stepSink) Write(p []byte) (int, error) {
 	n, err := s.ByteSink.Write(p)
 	return n, s.mark(err)
 }
 
-func (s stepSink) Finish() error { return s.mark(s.ByteSink.Finish()) }
+func (s *stepSink) Finish() error { return s.mark(s.ByteSink.Finish()) }
 
-func (s stepSink) mark(err error) error {
+func (s *stepSink) mark(err error) error {
 	var below sinkError
 	if err == nil || errors.As(err, &below) {
 		return err
@@ -76,11 +96,11 @@ func (s stepSink) mark(err error) error {
 	return s.step.error(err)
 }
 
-// Run reads in to its end and writes what leaves the chain to the sink that
-// open opens, from one goroutine. When it returns, the sink has been finished
-// or aborted, and nothing reads the source any more, unless the context ended
+// Run reads in to its end and writes what leaves the chain to the sinks that
+// open opens, each from one goroutine. When it returns, the sinks have been
+// finished or aborted, and nothing reads the source any more, unless the context ended
 // while a Read was blocked: that Read's goroutine goes on alone.
-func (p *Program) Run(ctx context.Context, in Input, counts *Counts, open func() (ByteSink, error)) error {
+func (p *Program) Run(ctx context.Context, in Input, counts *Counts, open func(*Object) (ByteSink, error)) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	r := &run{Program: p, in: in, counts: counts, open: open, ctx: ctx, cancel: cancel}
@@ -104,7 +124,7 @@ type run struct {
 	*Program
 	in     Input
 	counts *Counts
-	open   func() (ByteSink, error)
+	open   func(*Object) (ByteSink, error)
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 
@@ -138,7 +158,7 @@ func (r *run) copy(src *source) error {
 	if err != nil {
 		return err
 	}
-	sink, err := r.openSink()
+	sink, _, err := r.openSink(&Object{})
 	if err != nil {
 		return err
 	}
@@ -163,7 +183,7 @@ func fill(sink ByteSink, f func() error) error {
 
 func (r *run) copyTo(sink ByteSink, src *source, reader io.Reader) error {
 	// The object's own sink reads straight into its parts.
-	if b, ok := sink.(bottom); ok {
+	if b, ok := sink.(*bottom); ok {
 		if rf, ok := b.ByteSink.(io.ReaderFrom); ok {
 			_, err := rf.ReadFrom(reader)
 			return err
@@ -187,23 +207,24 @@ func (r *run) copyTo(sink ByteSink, src *source, reader io.Reader) error {
 	}
 }
 
-// openSink opens the object and the writers above it.
-func (r *run) openSink() (ByteSink, error) {
-	b, err := r.open()
+// openSink opens an object and the writers above it.
+func (r *run) openSink(o *Object) (ByteSink, *bottom, error) {
+	b, err := r.open(o)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	var sink ByteSink = bottom{b}
+	store := &bottom{ByteSink: b}
+	var sink ByteSink = store
 	for i := len(r.writers) - 1; i >= 0; i-- {
 		w := &r.writers[i]
 		above, err := w.openBytes(sink, r.in.Parallel)
 		if err != nil {
 			sink.Abort()
-			return nil, w.error(err)
+			return nil, nil, w.error(err)
 		}
-		sink = stepSink{above, w}
+		sink = &stepSink{above, w, sink}
 	}
-	return sink, nil
+	return sink, store, nil
 }
 
 // decode makes records of the source, passes them through the steps and
@@ -216,11 +237,38 @@ func (r *run) decode(src *source) error {
 	if err := r.openSteps(schema); err != nil {
 		return err
 	}
-	sink, err := r.openSink()
+	if r.Divides() {
+		return r.divide(src)
+	}
+	only := &Object{}
+	sink, _, err := r.openSink(only)
 	if err != nil {
 		return err
 	}
-	return fill(sink, func() error { return r.pump(src, sink) })
+	return fill(sink, func() error {
+		err := r.pump(src, sink)
+		only.Rows = r.counts.RowsWritten.Load()
+		return err
+	})
+}
+
+// divide is pump for a table of several objects.
+func (r *run) divide(src *source) error {
+	last := r.stages[len(r.stages)-1]
+	d, err := r.newDivider(last.schema)
+	if err != nil {
+		return err
+	}
+	defer d.discard()
+	last.pack, last.write, last.reusable = d.pack, d.write, d.enc != nil
+	if err := r.work(src); err != nil {
+		return err
+	}
+	if err := d.finish(); err != nil {
+		r.fail(err)
+		return err
+	}
+	return nil
 }
 
 // bound is a transform and the step it is of.
@@ -276,8 +324,7 @@ func (r *run) openSteps(s *record.Schema) error {
 // is handed to it and the one it works on in order.
 func inFlight(parallel int) int { return parallel + 2 }
 
-// pump opens the encoder, starts the stages and the source, and waits for the
-// last byte to be written.
+// pump opens the encoder of a table's only object and fills that.
 func (r *run) pump(src *source, sink ByteSink) error {
 	last := r.stages[len(r.stages)-1]
 	enc, err := r.openEncoding(sink, last.schema)
@@ -285,10 +332,16 @@ func (r *run) pump(src *source, sink ByteSink) error {
 		return err
 	}
 	last.write = enc.writer(r, sink)
-	last.encode = enc.append
+	last.encode, last.reusable = enc.append, enc.append != nil
 	if err := r.writeStart(sink, enc); err != nil {
 		return err
 	}
+	err = r.work(src)
+	return errors.Join(err, enc.close(r, err))
+}
+
+// work starts the stages and the source, and waits for the last of the rows.
+func (r *run) work(src *source) error {
 	src.decodeBlocks(r.stages[0])
 	for _, st := range r.stages[:len(r.stages)-1] {
 		r.wait.Add(1)
@@ -303,7 +356,7 @@ func (r *run) pump(src *source, sink ByteSink) error {
 			err = st.loop()
 		}()
 	}
-	err = last.loop()
+	err := r.stages[len(r.stages)-1].loop()
 	if err != nil {
 		r.fail(err)
 	}
@@ -312,10 +365,10 @@ func (r *run) pump(src *source, sink ByteSink) error {
 	if err == nil {
 		err = context.Cause(r.ctx)
 	}
-	return errors.Join(err, enc.close(r, err))
+	return err
 }
 
-func (r *run) openEncoding(sink ByteSink, s *record.Schema) (*encoding, error) {
+func (r *run) openEncoding(sink io.Writer, s *record.Schema) (*encoding, error) {
 	dialect := r.in.Dialect
 	if r.encoder == nil {
 		return sourceCSV(sink, s, dialect)

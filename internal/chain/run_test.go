@@ -97,7 +97,7 @@ func (j *job) run(t testing.TB, steps ...chain.Step) (string, error) {
 	if j.records == nil {
 		in.Source.Open = func(context.Context) (io.Reader, io.Closer, error) { return j.reader, nil, nil }
 	}
-	err := p.Run(j.ctx, in, &j.counts, func() (chain.ByteSink, error) { return j.object, nil })
+	err := p.Run(j.ctx, in, &j.counts, func(*chain.Object) (chain.ByteSink, error) { return j.object, nil })
 	if j.object.finished+j.object.aborted > 1 {
 		t.Errorf("the object was finished %d times and aborted %d times", j.object.finished, j.object.aborted)
 	}

@@ -22,8 +22,13 @@ type job struct {
 	encoded int     // batches that out and what was written before have
 	rowsOut int     // and rows of the next one
 	buf     *[]byte // where out came from
-	err     error
-	ready   chan struct{}
+
+	// Of a table that is divided among objects:
+	groups []group // not encoded yet
+	pieces []piece // what out is made of
+	packed bool
+	err    error
+	ready  chan struct{}
 }
 
 var buffers = sync.Pool{New: func() any { return new([]byte) }}
@@ -47,6 +52,7 @@ func (j *job) recycle() {
 func (j *job) release() {
 	j.recycle()
 	j.batches, j.windows = nil, nil
+	j.groups, j.pieces = nil, nil
 }
 
 // queue carries jobs from one stage to the next, in order. The receiver closes
@@ -96,13 +102,16 @@ type stage struct {
 	next     *stage
 
 	// Of the last stage:
-	encode appender // nil: write does it
+	encode appender         // nil: write does it
+	pack   func(*job) error // in its place where there are several objects
 	write  func(*job) error
+
+	reusable bool // batches that were written are nobody's any more
 }
 
 // submit hands a job to the stage and starts its parallel work.
 func (st *stage) submit(j *job, decode func(*job)) error {
-	idle := decode == nil && len(st.parallel) == 0 && st.encode == nil
+	idle := decode == nil && len(st.parallel) == 0 && st.encode == nil && st.pack == nil
 	j.ready = closed
 	if !idle {
 		j.ready = make(chan struct{})
@@ -151,10 +160,13 @@ func (st *stage) work(j *job) error {
 			}
 		}
 	}
-	if st.encode == nil {
-		return nil
+	switch {
+	case st.pack != nil:
+		return st.pack(j)
+	case st.encode != nil:
+		return st.encodeJob(j)
 	}
-	return st.encodeJob(j)
+	return nil
 }
 
 // encodeJob encodes as many of a job's batches as its buffer may hold.
@@ -355,7 +367,7 @@ func (st *stage) finish(j *job) error {
 	}
 	for _, b := range j.batches {
 		st.run.counts.RowsWritten.Add(int64(b.Len()))
-		if st.encode != nil && st.run.sole {
+		if st.reusable && st.run.sole {
 			b.Release()
 		}
 	}

@@ -20,6 +20,8 @@ type transform struct {
 	emit  func(b *record.Batch, out func(*record.Batch) error) error
 	end   func(out func(*record.Batch) error) error // after the last batch; may be nil
 
+	partition []string // the columns that rows are partitioned by from here on
+
 	done     atomic.Bool  // nothing more will leave: the source need not be read on
 	last     int64        // once done: the number of the last row taken
 	filtered atomic.Int64 // rows left out on purpose

@@ -44,6 +44,32 @@ func (d *Dialect) Append(dst []byte, b *Batch) ([]byte, error) {
 	return e.rows(dst)
 }
 
+// Appender returns an Append for some of the physical rows of b at a time. What
+// has to be known of all of b is found out only once.
+func (d *Dialect) Appender(b *Batch) func(dst []byte, rows []int32) ([]byte, error) {
+	if len(b.Refs) == 0 {
+		return appendRows(b, d.Append)
+	}
+	part := *b
+	e := newBatchEncoder(d, &part)
+	inPlace := e.inPlace()
+	return func(dst []byte, rows []int32) ([]byte, error) {
+		part.Selection = rows
+		if inPlace {
+			return e.stretches(dst)
+		}
+		return e.rows(dst)
+	}
+}
+
+func appendRows(b *Batch, f func([]byte, *Batch) ([]byte, error)) func([]byte, []int32) ([]byte, error) {
+	part := *b
+	return func(dst []byte, rows []int32) ([]byte, error) {
+		part.Selection = rows
+		return f(dst, &part)
+	}
+}
+
 func (d *Dialect) lineEnd() string {
 	if d.CRLF {
 		return "\r\n"

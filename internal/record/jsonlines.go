@@ -74,6 +74,11 @@ func (j *JSONLines) Append(dst []byte, b *Batch) ([]byte, error) {
 	return dst, nil
 }
 
+// Appender returns an Append for some of the physical rows of b at a time.
+func (j *JSONLines) Appender(b *Batch) func(dst []byte, rows []int32) ([]byte, error) {
+	return appendRows(b, j.Append)
+}
+
 // append writes key and value of one field.
 func (m *member) append(dst []byte, s string, null bool) ([]byte, error) {
 	switch {

@@ -259,6 +259,10 @@ type Batch struct {
 	// means all of them.
 	Selection []int32
 
+	// Partition is the columns whose values say which objects a row belongs
+	// in, and which are no longer in Refs; nil: rows are not partitioned.
+	Partition []Ref
+
 	// First is the number of physical row 0 in its source, from 1; Numbers,
 	// if not nil, has the number of each physical row instead, counted from
 	// First-1 (so that First can be filled in later).
@@ -403,3 +407,9 @@ func (e *FieldError) Error() string {
 }
 
 func (e *FieldError) Unwrap() error { return e.Err }
+
+// Text returns the text of a column in a physical row, in scratch if it does not
+// stand in the vector as one piece; NULL reads as "".
+func (r Ref) Text(row int, scratch []byte) (s string, null bool, _ []byte) {
+	return r.Vector.text(row, r.Field, scratch)
+}

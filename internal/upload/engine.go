@@ -102,20 +102,20 @@ func (e *Engine) Admit(ctx context.Context, extra int64) (*Admission, error) {
 
 // AdmitStreams is Admit for a table that keeps several streams open at once.
 func (e *Engine) AdmitStreams(ctx context.Context, streams int, extra int64) (*Admission, error) {
-	reserve := int64(streams) * e.reserve()
+	reserve := int64(streams) * e.Reserve()
 	if need := reserve + extra; need > e.cfg.Memory || reserve > e.pool.budget {
 		return nil, fmt.Errorf("%d open objects and their codecs need %s, but the memory budget is %s",
 			streams, byteCount(need), byteCount(e.cfg.Memory))
 	}
-	accounts, err := e.pool.admit(ctx, streams, e.reserve(), extra)
+	accounts, err := e.pool.admit(ctx, streams, e.Reserve(), extra)
 	if err != nil {
 		return nil, err
 	}
 	return &Admission{engine: e, accounts: accounts, idle: slices.Clone(accounts)}, nil
 }
 
-// reserve is what one open stream needs to be able to send its next part.
-func (e *Engine) reserve() int64 {
+// Reserve is what one open stream needs to be able to send its next part.
+func (e *Engine) Reserve() int64 {
 	if e.cfg.PartSize > 0 {
 		return roundUp(e.cfg.PartSize, e.limits.page)
 	}

@@ -1,0 +1,175 @@
+package chain
+
+import (
+	"bufio"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// spill keeps rows of objects in a file, in segments: each time the memory was
+// full, what waited of every object, in the order of their numbers. Reading them
+// is a merge: no index is needed, and the disk is read in large pieces.
+type spill struct {
+	dir   string
+	file  *os.File
+	named bool // the file has a name still, where the system needs one
+	out   *bufio.Writer
+	size  int64 // of the segments before and the one being written
+	from  int64 // where that one begins
+
+	segments []*segment
+	ended    []*object // that have rows here, and get no more
+}
+
+// segment is what was written at once: runs of a number of an object, a length
+// and as many bytes.
+type segment struct {
+	from, to int64
+	in       *bufio.Reader
+	id       int // of the next run, 0 at the end
+	left     int64
+}
+
+const (
+	spillPattern = "s3writer-spill-*"
+	spillBuffer  = 256 << 10
+)
+
+func newSpill(dir string) *spill { return &spill{dir: dir} }
+
+// create makes the file. Where the system allows it, the file has no name from
+// then on: whatever ends the process removes it. Elsewhere it is removed when it
+// is closed, and what was left behind by a process that was killed, here.
+func (s *spill) create() error {
+	removeSpills(s.dir)
+	f, err := os.CreateTemp(s.dir, spillPattern)
+	if err != nil {
+		return fmt.Errorf("rows cannot wait on disk: %w", err)
+	}
+	s.file, s.named = f, os.Remove(f.Name()) != nil
+	s.out = bufio.NewWriterSize(f, spillBuffer)
+	return nil
+}
+
+// removeSpills removes files that nobody uses: a used one has no name, or the
+// system keeps it from being removed.
+func removeSpills(dir string) {
+	left, _ := filepath.Glob(filepath.Join(dir, spillPattern))
+	for _, name := range left {
+		if info, err := os.Stat(name); err == nil && time.Since(info.ModTime()) > time.Second {
+			_ = os.Remove(name)
+		}
+	}
+}
+
+// add writes what waits of an object.
+func (s *spill) add(id int, t *text, c *chunks) error {
+	if s.file == nil {
+		if err := s.create(); err != nil {
+			return err
+		}
+	}
+	var head [2 * binary.MaxVarintLen64]byte
+	n := binary.PutUvarint(head[:], uint64(id))
+	n += binary.PutUvarint(head[n:], uint64(t.size))
+	_, err := s.out.Write(head[:n])
+	if err == nil {
+		err = t.each(c, func(p []byte) error {
+			_, err := s.out.Write(p)
+			return err
+		})
+	}
+	s.size += int64(n) + t.size
+	return s.failed(err)
+}
+
+// seal ends a segment.
+func (s *spill) seal() error {
+	if s.size > s.from {
+		s.segments = append(s.segments, &segment{from: s.from, to: s.size})
+		s.from = s.size
+	}
+	return nil
+}
+
+func (s *spill) failed(err error) error {
+	if err != nil {
+		return fmt.Errorf("rows that wait on disk, in %s: %w", s.dir, err)
+	}
+	return nil
+}
+
+// rewind makes all segments ready to be read, with so many bytes of buffers.
+func (s *spill) rewind(memory int64) error {
+	if s.file == nil {
+		return nil
+	}
+	if err := s.out.Flush(); err != nil {
+		return s.failed(err)
+	}
+	s.out = nil
+	buffer := int(max(4<<10, min(spillBuffer, memory/int64(len(s.segments)))))
+	for _, g := range s.segments {
+		g.in = bufio.NewReaderSize(io.NewSectionReader(s.file, g.from, g.to-g.from), buffer)
+		if err := g.next(); err != nil {
+			return s.failed(err)
+		}
+	}
+	return nil
+}
+
+// next reads the head of a run.
+func (g *segment) next() error {
+	id, err := binary.ReadUvarint(g.in)
+	if err == io.EOF {
+		g.id = 0
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	n, err := binary.ReadUvarint(g.in)
+	g.id, g.left = int(id), int64(n)
+	return err
+}
+
+// read calls f with the bytes of an object. Objects are read in the order of
+// their numbers.
+func (s *spill) read(id int, f func([]byte) error) error {
+	for _, g := range s.segments {
+		if g.id != id {
+			continue
+		}
+		for g.left > 0 {
+			p, err := g.in.Peek(int(min(g.left, int64(g.in.Size()))))
+			if err != nil {
+				return s.failed(err)
+			}
+			if err := f(p); err != nil {
+				return err
+			}
+			g.left -= int64(len(p))
+			_, _ = g.in.Discard(len(p))
+		}
+		if err := g.next(); err != nil {
+			return s.failed(err)
+		}
+	}
+	return nil
+}
+
+// close removes the file.
+func (s *spill) close() {
+	if s.file == nil {
+		return
+	}
+	_ = s.file.Close()
+	if s.named {
+		_ = os.Remove(s.file.Name())
+	}
+	s.file = nil
+}

@@ -1,0 +1,129 @@
+package s3writer
+
+import (
+	"context"
+	"io"
+	"slices"
+
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"github.com/seed149ec23d/s3writer/internal/chain"
+	"github.com/seed149ec23d/s3writer/internal/upload"
+)
+
+// object is an object that is safe and not visible, until it is committed.
+type object struct {
+	Object
+	pending *upload.Pending // nil: settled, whatever that came to
+}
+
+// abort removes what is not visible yet.
+func (o *object) abort(ctx context.Context, d *delivery) {
+	if o.pending != nil {
+		d.orphan(o.pending.Abort(ctx))
+		o.pending = nil
+	}
+}
+
+// settled lets go of an object that is not to be aborted, and reports what lies
+// beside it.
+func (o *object) settled(d *delivery) {
+	d.orphan(o.pending.Leftover())
+	o.pending = nil
+}
+
+// open opens one of the table's objects. Several goroutines may.
+func (d *delivery) open(ctx context.Context, o *chain.Object) (sink chain.ByteSink, err error) {
+	defer recovered("ObjectInput", &err)
+	key := d.keys.of(o)
+	if err := checkKey(key); err != nil {
+		return nil, d.objectError(key, err)
+	}
+	d.opened.Add(1)
+	return &objectSink{d: d, key: key, object: o, stream: d.engine.Open(ctx, d.admission, d.object(key))}, nil
+}
+
+// accepts says what is wrong with the key of a partition's objects.
+func (d *delivery) accepts(o *chain.Object) error { return checkKey(d.keys.of(o)) }
+
+// object is how the engine is told to make an object.
+func (d *delivery) object(key string) upload.Object {
+	o := upload.Object{Key: key, Size: -1, ContentType: contentType(key), Sent: func(n int64) {
+		d.sent.Add(n)
+		d.tell(false)
+	}}
+	// The source may be standing still, and the run with it.
+	o.Failed = func(err error) { d.cancel(&uploadError{d, d.objectError(key, err)}) }
+	changes := slices.Clone(d.w.opts.objectInput)
+	if d.table.ObjectInput != nil {
+		changes = append(changes, d.table.ObjectInput)
+	}
+	if len(changes) > 0 {
+		o.Input = func(in *s3.CreateMultipartUploadInput) {
+			for _, change := range changes {
+				change(in)
+			}
+		}
+	}
+	return o
+}
+
+// objectSink is an upload as the chain writes it.
+type objectSink struct {
+	d      *delivery
+	key    string
+	object *chain.Object
+	stream *upload.Stream
+}
+
+func (s *objectSink) Write(p []byte) (int, error) {
+	n, err := s.stream.Write(p)
+	s.d.tell(false)
+	return n, s.failed(err)
+}
+
+// ReadFrom reads a source straight into parts.
+func (s *objectSink) ReadFrom(r io.Reader) (int64, error) {
+	n, err := s.stream.ReadFrom(r)
+	if chain.IsSource(err) {
+		return n, err
+	}
+	return n, s.failed(err)
+}
+
+func (s *objectSink) Finish() error {
+	p, err := s.stream.Finish()
+	if err != nil {
+		s.Abort()
+		return s.failed(err)
+	}
+	s.d.finished(&object{Object{
+		Key: p.Key, Size: p.Size, Rows: s.object.Rows, Parts: p.Parts, CRC64NVME: p.CRC64NVME,
+		Partition: s.object.Partition,
+	}, p})
+	return nil
+}
+
+func (s *objectSink) Abort() { s.d.orphan(s.stream.Abort()) }
+
+func (s *objectSink) failed(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &uploadError{s.d, s.d.objectError(s.key, err)}
+}
+
+func (d *delivery) finished(o *object) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.objects = append(d.objects, o)
+}
+
+func (d *delivery) orphan(o *upload.Orphan) {
+	if o == nil {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.orphans = append(d.orphans, Orphan{Key: o.Key, UploadID: o.UploadID, Err: o.Err})
+}
