@@ -84,12 +84,14 @@ func (d *door) Write(p []byte) (int, error) {
 func (s *writerSink) Write(p []byte) (int, error) {
 	n, err := protect(func() (int, error) { return s.w.Write(p) })
 	switch {
+	case err != nil:
+		return min(max(n, 0), len(p)), err
 	case n < 0 || n > len(p):
 		return 0, fmt.Errorf("the writer returned a count of %d for %d bytes", n, len(p))
-	case err == nil && n < len(p):
+	case n < len(p):
 		return n, io.ErrShortWrite
 	}
-	return n, err
+	return n, nil
 }
 
 // flush stores what the writer holds back, if it can.
