@@ -28,7 +28,7 @@ const (
 )
 
 // publicPackages are those that other modules can import, as folders.
-var publicPackages = []string{".", "s3writertest"}
+var publicPackages = []string{".", "processortest", "s3writertest"}
 
 // TestAPI pins the public surface. A change of testdata/api.txt is a change of
 // contract: CHANGELOG.md gives its reason.
@@ -284,7 +284,8 @@ var imports = map[string][]string{
 	"internal/upload": {"github.com/aws/aws-sdk-go-v2", "github.com/aws/smithy-go", "github.com/minio/crc64nvme"},
 	".": {"internal/record", "internal/chain", "internal/upload",
 		"github.com/aws/aws-sdk-go-v2", "github.com/aws/smithy-go", "github.com/klauspost/compress/flate"},
-	"s3writertest": {"github.com/aws/aws-sdk-go-v2", "github.com/johannesboyne/gofakes3", "github.com/minio/crc64nvme"},
+	"processortest": {modulePath, "internal/chain", "internal/record", "github.com/aws/aws-sdk-go-v2", "github.com/klauspost/compress/zstd"},
+	"s3writertest":  {"github.com/aws/aws-sdk-go-v2", "github.com/johannesboyne/gofakes3", "github.com/minio/crc64nvme"},
 }
 
 // sdkFiles are the files of the root package that know the AWS SDK; the others

@@ -15,7 +15,7 @@ func (b *Batch) View() *Batch {
 
 // EndView makes what is kept of a view fail in words rather than read as
 // something else.
-func (b *Batch) EndView() { *b = Batch{Schema: ended, Rows: 1} }
+func (b *Batch) EndView() { b.Rebind(ended, b.Refs) }
 
 var ended = NewSchema(nil, false)
 
