@@ -67,7 +67,13 @@ func (w *Writer) plan(number int, t Table) *delivery {
 	if d.input.Source.Records != nil {
 		complain(program.ForRecords())
 	}
-	d.input.Parallel = w.parallel()
+	// A long chain has many blocks on their way: fewer at once, if they would
+	// take too much of the memory.
+	for d.input.Parallel = w.parallel(); d.input.Parallel > 1; d.input.Parallel-- {
+		if program.Share(d.input.Parallel, w.budget()).Bytes <= w.opts.memory/2 {
+			break
+		}
+	}
 	d.input.Spill, d.input.Accepts = w.opts.spill, d.accepts
 	complain(d.setKey())
 	d.report.Err = errors.Join(errs...)
@@ -105,7 +111,7 @@ func (d *delivery) admit(ctx context.Context, engine *upload.Engine, failed erro
 		d.fail(ctx, failed)
 		return false
 	}
-	d.input.Share = d.program.Share(d.input.Parallel, chain.Budget{Memory: d.w.opts.memory, Object: engine.Reserve()})
+	d.input.Share = d.program.Share(d.input.Parallel, d.w.budget())
 	admission, err := engine.AdmitStreams(ctx, d.input.Share.Objects, d.input.Share.Bytes)
 	if err != nil {
 		d.fail(ctx, err)
@@ -184,18 +190,24 @@ func (d *delivery) countsRows() bool {
 }
 
 // accept asks the table's owner.
-func (d *delivery) accept() (err error) {
+func (d *delivery) accept() error {
 	if d.table.Accept == nil {
 		return nil
 	}
-	defer recovered("Accept", &err)
 	report := d.report
 	report.Objects = slices.Clone(report.Objects) // it is the callback's to keep
 	report.Duration = time.Since(d.begun)
-	if err := d.table.Accept(report); err != nil {
-		return fmt.Errorf("refused by Accept: %w", err)
-	}
-	return nil
+	// In a goroutine of its own: one that it ends must not be the table's.
+	done := make(chan error, 1)
+	go func() {
+		err := errors.New("a function ended its goroutine: runtime.Goexit, as the FailNow of package testing does, cannot be used in Accept")
+		defer func() { done <- err }()
+		defer recovered("Accept", &err)
+		if err = d.table.Accept(report); err != nil {
+			err = fmt.Errorf("refused by Accept: %w", err)
+		}
+	}()
+	return <-done
 }
 
 // recovered makes an error of a panic in the function that a table's owner gave.

@@ -164,7 +164,7 @@ func (p Processor) list() []chain.Step {
 func Named(name string, p Processor) Processor {
 	steps := make([]chain.Step, 0, len(p.steps))
 	for _, s := range p.list() {
-		if len(p.steps) > 1 {
+		if len(p.steps) > 1 && name != "" {
 			steps = append(steps, s.WithName(name+"/"+s.Name()))
 		} else {
 			steps = append(steps, s.WithName(name))
@@ -204,11 +204,11 @@ func JSONLines() Processor { return step(chain.JSONLines()) }
 // value that makes the key longer than 1,024 bytes. A table without rows has no
 // object.
 //
-// The table need not be sorted. Rows wait in memory, a fifth of [WithMemory],
+// The table need not be sorted. Rows wait in memory, up to two fifths of [WithMemory],
 // until their value has enough of them; when it is full, the values with the
 // most rows get an object, and another one later. [WithSpill] lets rows wait on
-// disk instead: one object for each value. Every value costs about 512 bytes;
-// too many for the memory are an error. A warning is logged when the objects
+// disk instead: one object for each value. Every value costs about 512 bytes, of
+// an eighth of the memory; too many are an error. A warning is logged when the objects
 // are smaller than 1 MiB on average.
 //
 // PartitionBy stands before SplitRows and SplitSize. Steps on records may follow

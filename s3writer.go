@@ -83,6 +83,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/seed149ec23d/s3writer/internal/chain"
 	"github.com/seed149ec23d/s3writer/internal/upload"
 )
 
@@ -306,6 +307,11 @@ func (w *Writer) connected(ctx context.Context) (*upload.Engine, error) {
 // as far as the budget goes.
 func (w *Writer) parallel() int {
 	return max(1, min(runtime.GOMAXPROCS(0), int(w.opts.memory>>24)))
+}
+
+// budget is what tables share.
+func (w *Writer) budget() chain.Budget {
+	return chain.Budget{Memory: w.opts.memory, Object: upload.Reserve(w.opts.partSize)}
 }
 
 // joined is the error of a Write.

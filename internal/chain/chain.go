@@ -209,6 +209,8 @@ type Share struct {
 	Bytes   int64 // in all
 	Objects int   // that may be open at once
 	Waiting int64 // of Bytes: rows that wait for their partition's object
+
+	Partitions int64 // of Bytes: the partitions themselves
 }
 
 // Share returns what a run of the program needs: batches in flight, the state
@@ -217,18 +219,19 @@ func (p *Program) Share(parallel int, b Budget) Share {
 	if !p.Divides() {
 		return Share{Bytes: p.flow(parallel) + p.codecState(parallel), Objects: 1}
 	}
-	// A quarter of the memory for open objects, and a fifth for rows that wait.
+	// A sixth of the memory for open objects, and two fifths for rows that wait.
 	// How many objects there will be depends on both: they do not on the cores.
 	most, codec := 2, p.codecState(1)
 	if p.Partitions() {
 		most = 8
 	}
-	s := Share{Objects: max(1, min(most, int(b.Memory/4/(b.Object+codec))))}
+	s := Share{Objects: max(1, min(most, int(b.Memory/6/(b.Object+codec))))}
 	s.Bytes = p.flow(parallel) + int64(s.Objects)*p.codecState(parallel)
 	if p.Partitions() {
 		left := b.Memory - p.flow(1) - int64(s.Objects)*(b.Object+codec)
-		s.Waiting = max(1<<20, min(b.Memory/5, left*3/5))
-		s.Bytes += s.Waiting + s.Waiting/2 // and the partitions themselves
+		s.Partitions = min(b.Memory/8, left/4)
+		s.Waiting = max(1<<20, min(b.Memory*2/5, left-s.Partitions))
+		s.Bytes += s.Waiting + s.Partitions
 	}
 	return s
 }

@@ -43,7 +43,6 @@ type divider struct {
 	slots   chan struct{} // one for each object that may be open
 	kept    []*object     // open, the one written to last at the end
 	closing sync.WaitGroup
-	scratch []byte
 }
 
 // partition is one combination of values, or all there is.

@@ -188,7 +188,7 @@ func (d *divider) partition(g *group, rows []int32) (*partition, error) {
 		return nil, err
 	}
 	const each = 512 // bytes that a partition takes beside its rows
-	if d.overhead += each; d.waiting != nil && d.overhead > d.waiting.max/2 {
+	if d.overhead += each; d.waiting != nil && d.overhead > d.run.in.Share.Partitions {
 		err := fmt.Errorf("%d combinations of values are more than the memory is enough for; raise WithMemory, or partition by something coarser", len(d.order)+1)
 		return nil, d.step().error(rowError(g.batch, int(rows[0]), "", err))
 	}

@@ -129,9 +129,14 @@ type run struct {
 	cancel context.CancelCauseFunc
 
 	stages []*stage
-	sole   bool           // no two batches are of one block's rows: they can be released
-	wait   sync.WaitGroup // of the stages
-	busy   sync.WaitGroup // of everything that may be in somebody's code when the run ends
+	limits []*transform // of all stages
+
+	rejected []int64 // rows that a Limit may not have needed, ascending
+	settled  int64   // rows rejected before those
+
+	sole bool           // no two batches are of one block's rows: they can be released
+	wait sync.WaitGroup // of the stages
+	busy sync.WaitGroup // of everything that may be in somebody's code when the run ends
 }
 
 func (r *run) run() (err error) {
@@ -296,6 +301,9 @@ func (r *run) openSteps(s *record.Schema) error {
 		if t.schema == nil {
 			t.schema = s
 		}
+		if t.limits {
+			r.limits = append(r.limits, t)
+		}
 		s = t.schema
 		parallel := !step.ordered || step.concurrent
 		if parallel && len(cur.ordered) > 0 {
@@ -336,7 +344,14 @@ func (r *run) pump(src *source, sink ByteSink) error {
 	if err := r.writeStart(sink, enc); err != nil {
 		return err
 	}
+	worked := false
+	defer func() {
+		if !worked { // Encode has ended its goroutine
+			_ = enc.close(r, errGoexit)
+		}
+	}()
 	err = r.work(src)
+	worked = true
 	return errors.Join(err, enc.close(r, err))
 }
 
@@ -401,6 +416,7 @@ func (r *run) countFiltered() {
 	c.RowsFiltered.Store(filtered)
 	for _, st := range r.stages {
 		if last, limited := st.limit(); limited && last <= c.RowsRead.Load() {
+			c.RowsRejected.Store(r.rejectedUpTo(last))
 			c.RowsRead.Store(last)
 			c.RowsFiltered.Store(max(0, last-c.RowsWritten.Load()-c.RowsRejected.Load()))
 		}

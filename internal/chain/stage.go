@@ -232,7 +232,15 @@ func pass(steps []bound, b *record.Batch, out func(*record.Batch) error) error {
 			return nil
 		}
 		if t.emit != nil {
-			return t.step.error(t.emit(b, func(b *record.Batch) error { return pass(steps[i+1:], b, out) }))
+			return t.step.error(t.emit(b, func(b *record.Batch) error {
+				if err := pass(steps[i+1:], b, out); err != nil {
+					return err
+				}
+				if stopped(steps[i+1:]) {
+					return errStopped // one row may become millions
+				}
+				return nil
+			}))
 		}
 		if err := t.apply(b); err != nil {
 			return t.step.error(err)
@@ -300,7 +308,7 @@ func (st *stage) job(j *job) error {
 	if j.err != nil {
 		return j.err
 	}
-	if err := st.inOrder(j); err != nil {
+	if err := st.inOrder(j); err != nil && !(errors.Is(err, errStopped) && st.done()) {
 		return err
 	}
 	for _, bad := range j.bad {
@@ -323,15 +331,43 @@ func (r *run) badRow(bad record.BadRow) error {
 	if err != nil {
 		return &Error{Row: bad.Row, Offset: bad.Offset, Err: fmt.Errorf("OnBadRow: %w", err)}
 	}
-	r.counts.RowsRejected.Add(1)
+	r.reject(bad.Row)
 	return nil
 }
 
+// reject counts a row. As long as a Limit may turn out not to have needed the
+// row, its number is remembered: how far a stage is ahead of the Limit is chance.
+func (r *run) reject(row int64) {
+	r.counts.RowsRejected.Add(1)
+	if len(r.limits) == 0 {
+		return
+	}
+	r.rejected = append(r.rejected, row)
+	const many = 1 << 12
+	if len(r.rejected)%many > 0 {
+		return
+	}
+	taken := r.limits[0].last.Load()
+	for _, t := range r.limits {
+		taken = min(taken, t.last.Load())
+	}
+	n, _ := slices.BinarySearch(r.rejected, taken+1)
+	r.settled += int64(n)
+	r.rejected = slices.Delete(r.rejected, 0, n)
+}
+
+// rejectedUpTo is how many of the rows up to last were rejected.
+func (r *run) rejectedUpTo(last int64) int64 {
+	n, _ := slices.BinarySearch(r.rejected, last+1)
+	return r.settled + int64(n)
+}
+
 func (st *stage) inOrder(j *job) error {
+	windows := j.windows // a job that was written is released
 	if err := st.handOnAll(j); err != nil {
 		return err
 	}
-	for _, b := range j.windows {
+	for _, b := range windows {
 		err := pass(st.parallel, b, func(b *record.Batch) error {
 			return st.handOnAll(&job{batches: []*record.Batch{b}})
 		})
@@ -403,11 +439,16 @@ func (st *stage) done() bool {
 // they need no more.
 func (st *stage) limit() (last int64, limited bool) {
 	for _, t := range st.ordered {
-		if t.done.Load() {
-			return t.last, true
+		if t.done.Load() && (!limited || t.last.Load() < last) {
+			last, limited = t.last.Load(), true
 		}
 	}
-	return 0, false
+	return last, limited
+}
+
+// stopped tells whether one of the steps needs no more.
+func stopped(steps []bound) bool {
+	return slices.ContainsFunc(steps, func(t bound) bool { return t.done.Load() })
 }
 
 // ends runs the ends of the steps, in order, each through those behind it.
@@ -415,18 +456,22 @@ func (st *stage) limit() (last int64, limited bool) {
 func (st *stage) ends() error {
 	steps := slices.Concat(st.parallel, st.ordered)
 	for i, t := range steps {
-		if t.end == nil || slices.ContainsFunc(steps[i:], func(t bound) bool { return t.done.Load() }) {
+		if t.end == nil || stopped(steps[i:]) {
 			continue
 		}
 		err := t.end(func(b *record.Batch) error {
-			return pass(steps[i+1:], b, func(b *record.Batch) error {
+			err := pass(steps[i+1:], b, func(b *record.Batch) error {
 				if st.next != nil {
 					return st.handOn(b)
 				}
 				return st.finish(&job{batches: []*record.Batch{b}})
 			})
+			if err == nil && stopped(steps[i+1:]) {
+				err = errStopped
+			}
+			return err
 		})
-		if err != nil {
+		if err != nil && !(errors.Is(err, errStopped) && stopped(steps[i+1:])) {
 			return t.step.error(err)
 		}
 	}

@@ -22,8 +22,9 @@ type transform struct {
 
 	partition []string // the columns that rows are partitioned by from here on
 
+	limits   bool         // takes a number of rows and no more
 	done     atomic.Bool  // nothing more will leave: the source need not be read on
-	last     int64        // once done: the number of the last row taken
+	last     atomic.Int64 // the number of the last row taken
 	filtered atomic.Int64 // rows left out on purpose
 }
 
@@ -382,7 +383,7 @@ func Limit(n int64) Step {
 	}
 	step.open = func(*record.Schema) (*transform, error) {
 		left := n
-		t := &transform{}
+		t := &transform{limits: true}
 		t.done.Store(left == 0)
 		t.apply = func(b *record.Batch) error {
 			if int64(b.Len()) <= left {
@@ -393,7 +394,7 @@ func Limit(n int64) Step {
 				left = 0
 			}
 			if n := b.Len(); n > 0 {
-				t.last = b.Number(b.Row(n - 1))
+				t.last.Store(b.Number(b.Row(n - 1)))
 			}
 			if left == 0 {
 				t.done.Store(true)

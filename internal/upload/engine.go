@@ -60,6 +60,7 @@ type Engine struct {
 	pool   *pool
 	slots  *limiter
 
+	inputs    sync.Map               // of objects that differ in nothing but their key, by Content-Type
 	region    atomic.Pointer[string] // where the bucket is, once an answer has corrected the client's region
 	plain     atomic.Bool            // the server rejects checksum headers
 	signing   func(*s3.Options)      // how PutObject and UploadPart sign their bodies; may be nil
@@ -102,24 +103,29 @@ func (e *Engine) Admit(ctx context.Context, extra int64) (*Admission, error) {
 
 // AdmitStreams is Admit for a table that keeps several streams open at once.
 func (e *Engine) AdmitStreams(ctx context.Context, streams int, extra int64) (*Admission, error) {
-	reserve := int64(streams) * e.Reserve()
+	reserve := int64(streams) * e.reserve()
 	if need := reserve + extra; need > e.cfg.Memory || reserve > e.pool.budget {
 		return nil, fmt.Errorf("%d open objects and their codecs need %s, but the memory budget is %s",
 			streams, byteCount(need), byteCount(e.cfg.Memory))
 	}
-	accounts, err := e.pool.admit(ctx, streams, e.Reserve(), extra)
+	accounts, err := e.pool.admit(ctx, streams, e.reserve(), extra)
 	if err != nil {
 		return nil, err
 	}
 	return &Admission{engine: e, accounts: accounts, idle: slices.Clone(accounts)}, nil
 }
 
-// Reserve is what one open stream needs to be able to send its next part.
-func (e *Engine) Reserve() int64 {
-	if e.cfg.PartSize > 0 {
-		return roundUp(e.cfg.PartSize, e.limits.page)
+// Reserve is what one open stream needs to be able to send its next part, of an
+// engine with this PartSize.
+func Reserve(partSize int64) int64 { return s3Limits.reserve(partSize) }
+
+func (e *Engine) reserve() int64 { return e.limits.reserve(e.cfg.PartSize) }
+
+func (l limits) reserve(partSize int64) int64 {
+	if partSize > 0 {
+		return roundUp(partSize, l.page)
 	}
-	return roundUp(e.limits.minPart, e.limits.page) + e.limits.page
+	return roundUp(l.minPart, l.page) + l.page
 }
 
 // Release gives the reservation back. Bodies that wait for their commit keep

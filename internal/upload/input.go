@@ -27,9 +27,11 @@ type Object struct {
 	Failed func(error)
 }
 
-// settings are an object's, as all its requests need them.
+// settings are an object's, as all its requests need them. Objects that differ
+// in nothing but their key share their input, whose key is not set.
 type settings struct {
-	s3.CreateMultipartUploadInput
+	*s3.CreateMultipartUploadInput
+	key         string
 	noOverwrite bool
 }
 
@@ -39,8 +41,15 @@ func (e *Engine) settings(o Object) (s *settings, err error) {
 			err = fmt.Errorf("object input of %q panicked: %v", o.Key, p)
 		}
 	}()
-	s = &settings{noOverwrite: e.cfg.NoOverwrite}
-	in := &s.CreateMultipartUploadInput
+	s = &settings{key: o.Key, noOverwrite: e.cfg.NoOverwrite}
+	if o.Input == nil {
+		if in, ok := e.inputs.Load(o.ContentType); ok {
+			s.CreateMultipartUploadInput = in.(*s3.CreateMultipartUploadInput)
+			return s, nil
+		}
+	}
+	in := new(s3.CreateMultipartUploadInput)
+	s.CreateMultipartUploadInput = in
 	if o.ContentType != "" {
 		in.ContentType = aws.String(o.ContentType)
 	}
@@ -53,7 +62,10 @@ func (e *Engine) settings(o Object) (s *settings, err error) {
 	if err := unsettable(in); err != nil {
 		return nil, err
 	}
-	in.Bucket, in.Key = aws.String(e.cfg.Bucket), aws.String(o.Key)
+	in.Bucket = aws.String(e.cfg.Bucket)
+	if o.Input == nil {
+		e.inputs.Store(o.ContentType, in)
+	}
 	return s, nil
 }
 
@@ -79,7 +91,8 @@ func unsettable(in *s3.CreateMultipartUploadInput) error {
 }
 
 func (s *settings) createInput(checksums bool) *s3.CreateMultipartUploadInput {
-	in := s.CreateMultipartUploadInput
+	in := *s.CreateMultipartUploadInput
+	in.Key = &s.key
 	if checksums {
 		// Only here: on a request with a body it would make the SDK compute one itself.
 		in.ChecksumAlgorithm = types.ChecksumAlgorithmCrc64nvme
@@ -91,7 +104,7 @@ func (s *settings) createInput(checksums bool) *s3.CreateMultipartUploadInput {
 func (s *settings) partInput(id string, p *part, a attempt) *s3.UploadPartInput {
 	in := &s3.UploadPartInput{
 		Bucket:               s.Bucket,
-		Key:                  s.Key,
+		Key:                  &s.key,
 		UploadId:             &id,
 		PartNumber:           &p.number,
 		ContentLength:        &p.size,
@@ -113,7 +126,7 @@ func (s *settings) partInput(id string, p *part, a attempt) *s3.UploadPartInput 
 func (s *settings) completeInput(id string, parts []types.CompletedPart, size int64, crc string, checksums bool) *s3.CompleteMultipartUploadInput {
 	in := &s3.CompleteMultipartUploadInput{
 		Bucket:               s.Bucket,
-		Key:                  s.Key,
+		Key:                  &s.key,
 		UploadId:             &id,
 		MultipartUpload:      &types.CompletedMultipartUpload{Parts: parts},
 		ExpectedBucketOwner:  s.ExpectedBucketOwner,
@@ -141,7 +154,7 @@ func (s *settings) completeInput(id string, parts []types.CompletedPart, size in
 func (s *settings) abortInput(id string) *s3.AbortMultipartUploadInput {
 	return &s3.AbortMultipartUploadInput{
 		Bucket:              s.Bucket,
-		Key:                 s.Key,
+		Key:                 &s.key,
 		UploadId:            &id,
 		ExpectedBucketOwner: s.ExpectedBucketOwner,
 		RequestPayer:        s.RequestPayer,
@@ -149,10 +162,10 @@ func (s *settings) abortInput(id string) *s3.AbortMultipartUploadInput {
 }
 
 func (s *settings) putInput(p *part, a attempt) *s3.PutObjectInput {
-	c := &s.CreateMultipartUploadInput
+	c := s.CreateMultipartUploadInput
 	in := &s3.PutObjectInput{
 		Bucket:                           c.Bucket,
-		Key:                              c.Key,
+		Key:                              &s.key,
 		ContentLength:                    &p.size,
 		ACL:                              c.ACL,
 		BucketKeyEnabled:                 c.BucketKeyEnabled,

@@ -139,11 +139,12 @@ func TestBodyIsASeekableReader(t *testing.T) {
 // Everything that can be set for a multipart upload reaches a single put, and
 // what later requests need reaches them, fields of future SDKs included.
 func TestInputsAreCopied(t *testing.T) {
-	var s settings
-	create := reflect.ValueOf(&s.CreateMultipartUploadInput).Elem()
+	s := settings{CreateMultipartUploadInput: new(s3.CreateMultipartUploadInput)}
+	create := reflect.ValueOf(s.CreateMultipartUploadInput).Elem()
 	for i := range create.NumField() {
 		fill(create.Field(i))
 	}
+	s.key = *s.Key
 	p := &part{page: 16}
 	a := attempt{checksums: true}
 	for name, in := range map[string]any{

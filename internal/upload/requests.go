@@ -22,7 +22,7 @@ const (
 // create opens an upload. lost says that a further one may be open whose ID was
 // in an answer that never came.
 func (e *Engine) create(ctx context.Context, s *settings) (id string, lost bool, err error) {
-	lost, err = e.do(ctx, &request{name: opCreate, key: *s.Key, send: func(ctx context.Context, a attempt) error {
+	lost, err = e.do(ctx, &request{name: opCreate, key: s.key, send: func(ctx context.Context, a attempt) error {
 		out, err := e.cfg.Client.CreateMultipartUpload(ctx, s.createInput(a.checksums), a.opts...)
 		if err == nil && aws.ToString(out.UploadId) == "" {
 			return errNoID
@@ -39,7 +39,7 @@ func (e *Engine) create(ctx context.Context, s *settings) (id string, lost bool,
 func (e *Engine) sendPart(ctx context.Context, s *settings, id string, p *part, begun func()) (types.CompletedPart, error) {
 	crc := encodeCRC(p.crc)
 	done := types.CompletedPart{PartNumber: aws.Int32(p.number), ChecksumCRC64NVME: &crc}
-	_, err := e.do(ctx, &request{name: opPart, key: *s.Key, body: p, begun: begun, send: func(ctx context.Context, a attempt) error {
+	_, err := e.do(ctx, &request{name: opPart, key: s.key, body: p, begun: begun, send: func(ctx context.Context, a attempt) error {
 		out, err := e.cfg.Client.UploadPart(ctx, s.partInput(id, p, a), a.opts...)
 		if err != nil {
 			return err
@@ -70,7 +70,7 @@ func checkAnswer(etag, checksum *string, kind types.ChecksumType, want string) e
 func (e *Engine) abortUpload(ctx context.Context, s *settings, id string) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), e.pace.abortGrace)
 	defer cancel()
-	_, err := e.do(ctx, &request{name: opAbort, key: *s.Key, attempts: 3, send: func(ctx context.Context, a attempt) error {
+	_, err := e.do(ctx, &request{name: opAbort, key: s.key, attempts: 3, send: func(ctx context.Context, a attempt) error {
 		_, err := e.cfg.Client.AbortMultipartUpload(ctx, s.abortInput(id), a.opts...)
 		if code, _ := codeOf(err); code == "NoSuchUpload" {
 			return nil

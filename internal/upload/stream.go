@@ -382,9 +382,9 @@ func (e *Engine) discard(ctx context.Context, s *settings, id string, lost bool)
 	}
 	switch {
 	case failed != nil:
-		return &Orphan{Key: *s.Key, UploadID: id, Err: errors.Join(failed, unnamed)}
+		return &Orphan{Key: s.key, UploadID: id, Err: errors.Join(failed, unnamed)}
 	case unnamed != nil:
-		return &Orphan{Key: *s.Key, Err: unnamed}
+		return &Orphan{Key: s.key, Err: unnamed}
 	}
 	return nil
 }
