@@ -262,7 +262,7 @@ func (d *divider) wait(o *object, encoded []byte) error {
 	if err != nil {
 		return err
 	}
-	if d.held += taken; d.held > d.waiting.max*3/4 {
+	if d.held += taken; d.held > d.waiting.max*7/8 {
 		return d.relieve()
 	}
 	return nil
@@ -282,7 +282,7 @@ func (d *divider) relieve() error {
 	}
 	slices.SortStableFunc(largest, func(a, b *object) int { return cmp.Compare(b.rows.size, a.rows.size) })
 	for _, o := range largest {
-		if d.held <= d.waiting.max/2 {
+		if d.held <= d.waiting.max*13/16 {
 			break
 		}
 		var err error
