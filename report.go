@@ -32,10 +32,10 @@ type Object struct {
 	Size      int64  // as stored
 	Rows      int64  // -1: not counted
 	ETag      string
-	VersionID string // of a bucket with versions
-	CRC64NVME string // of the whole object, base64, as S3 shows it
-	Parts     int    // it was sent in; a single put is one
-	Partition []string
+	VersionID string   // of a bucket with versions
+	CRC64NVME string   // of the whole object, base64, as S3 shows it
+	Parts     int      // it was sent in; a single put is one
+	Partition []string // the values of the columns of PartitionBy, in their order
 	State     State
 	Err       error // why it is not committed
 }

@@ -41,7 +41,8 @@
 //
 // On the source: [Decompress], [ReaderFunc]. On records: [Select], [Drop],
 // [Rename], [Filter], [Derive], [Typed], [AddColumn], [RowNumber], [Hash],
-// [Limit], [RecordFunc]. At the end: [FormatCSV], [JSONLines], [EncoderFunc],
+// [Limit], [RecordFunc]. Among objects: [PartitionBy], [SplitRows], [SplitSize].
+// At the end: [FormatCSV], [JSONLines], [EncoderFunc],
 // [Gzip], [GzipLevel], [Zstd], [WriterFunc]. [Chain], [Named] and [Concurrent]
 // combine them. Built-in steps use all cores; functions are called in row
 // order, one call at a time within one table.
@@ -56,7 +57,8 @@
 //
 // Until an object is committed, nothing of it is visible, whatever happens:
 // a failure, a cancelled context, a killed process. Committing is a single
-// request per object. A failure before it leaves nothing but, at worst, an
+// request per object, and a table of several objects commits none before all
+// are complete; one that then fails makes the table's error [ErrPartialCommit]. A failure before it leaves nothing but, at worst, an
 // invisible multipart upload, which the report lists as an [Orphan] if it
 // could not be aborted.
 //
