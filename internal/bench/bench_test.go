@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"runtime"
 	"sync/atomic"
 	"testing"
@@ -61,9 +62,14 @@ const fewTables = 4
 func Benchmark(b *testing.B) {
 	for _, c := range comparisons {
 		for d := range c.inputs {
-			in, err := loadInput(datasets[d], *benchData, c.size(*benchSize*mib))
+			in, err := c.load(datasets[d], *benchData, c.size(*benchSize*mib))
 			if err != nil {
 				b.Fatal(err)
+			}
+			if c.sink == sinkFiles {
+				if err := in.write(filepath.Join(b.TempDir(), "input.csv")); err != nil {
+					b.Fatal(err)
+				}
 			}
 			small := *c
 			small.tables = min(c.tables, fewTables)
@@ -77,11 +83,22 @@ func Benchmark(b *testing.B) {
 }
 
 func benchmark(b *testing.B, c *comparison, in *input, who contestant) {
-	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(c.procs))
+	if err := who.missing(); err != nil {
+		b.Skip(err)
+	}
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(c.procsOf(who)))
 	b.SetBytes(in.size * int64(c.tables))
 	b.ReportAllocs()
 	for b.Loop() {
-		if err := who.run(context.Background(), newSite(c, in, tlsServer.endpoint)); err != nil {
+		b.StopTimer()
+		s := newSite(c, in, tlsServer.endpoint, b.TempDir())
+		if who.prepare != nil {
+			if err := who.prepare(s); err != nil {
+				b.Fatal(err)
+			}
+		}
+		b.StartTimer()
+		if err := who.run(context.Background(), s); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -2,17 +2,15 @@ package main
 
 import (
 	"context"
-	"fmt"
+	"database/sql"
 	"io"
 	"net/url"
+	"os/exec"
 	"sync/atomic"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
-	"github.com/minio/minio-go/v7"
-
-	"github.com/seed149ec23d/s3writer"
 )
 
 // comparison is a piece of work that several contestants do, each in turn.
@@ -25,10 +23,11 @@ type comparison struct {
 	// inputs tells how many of the datasets are tried: 1 where the text does
 	// not matter.
 	inputs int
+	keyed  bool                   // the input has one column more, to partition by
 	size   func(base int64) int64 // of one table, from -size
 	tables int                    // at once
 	work   work
-	goal   goal
+	goals  []goal
 
 	contestants []contestant // ours first, then the rival that counts
 }
@@ -40,12 +39,53 @@ const (
 	workCopy   work = "copy"   // what was read
 	workSelect work = "select" // the rows and columns asked for, the same bytes from every contestant
 	workGzip   work = "gzip"   // the same, compressed as each one does
+	workRename work = "rename" // the rows and columns asked for, under other names, the same bytes from every contestant
+	workScan   work = "scan"   // nothing: the lengths of all fields are summed
+	workJSON   work = "json"   // all rows as JSON Lines
+
+	// In files, quoted as each one does:
+	workRows      work = "rows"      // the rows and columns asked for
+	workPartition work = "partition" // all rows, each in the folder of its key
+
+	workOwn work = "own" // all rows, in whatever form each contestant gives them
 )
 
 type contestant struct {
-	name string
-	ours bool
-	run  func(context.Context, *site) error
+	name    string
+	ours    bool
+	tuned   bool   // not at its defaults: it is shown, but no goal is measured against it
+	foreign bool   // its memory is not on this process's Go heap
+	command string // that must be installed; "" if none
+	procs   int    // GOMAXPROCS if not the comparison's
+
+	// prepare, if set, does what comes before the work and is not measured.
+	prepare func(*site) error
+	run     func(context.Context, *site) error
+}
+
+// missing tells why the contestant cannot take part.
+func (c contestant) missing() error {
+	if c.command == "" {
+		return nil
+	}
+	_, err := exec.LookPath(c.command)
+	return err
+}
+
+// procsOf returns a contestant's GOMAXPROCS.
+func (c *comparison) procsOf(who contestant) int {
+	if who.procs > 0 {
+		return who.procs
+	}
+	return c.procs
+}
+
+// load returns the comparison's input from a dataset.
+func (c *comparison) load(d dataset, dir string, size int64) (*input, error) {
+	if c.keyed {
+		d.key = partitionKey
+	}
+	return loadInput(d, dir, size)
 }
 
 // sinkKind is where the bytes go.
@@ -55,6 +95,7 @@ const (
 	sinkDiscard sinkKind = "discard"      // nowhere: io.Discard, or a client that only drains
 	sinkNull    sinkKind = "null S3"      // through the SDK into a RoundTripper that drains
 	sinkTLS     sinkKind = "null S3, TLS" // over loopback to a process that drains
+	sinkFiles   sinkKind = "local files"  // a folder; the input is a file too
 )
 
 // site is where a contestant works: its input and the sink it delivers to.
@@ -66,15 +107,29 @@ type site struct {
 	stub     *stubClient
 	null     *nullS3
 	endpoint endpoint
+	folder   folder // of sinkFiles
+
+	remains *input  // what the chain makes of the input, of who asks for it in prepare
+	duckDB  *sql.DB // of who opens it in prepare
 }
 
-func newSite(c *comparison, in *input, e endpoint) *site {
-	return &site{in: in, tables: c.tables, sink: c.sink, discard: new(discard), stub: new(stubClient), null: new(nullS3), endpoint: e}
+// newSite returns a site. dir is an empty folder for sinkFiles.
+func newSite(c *comparison, in *input, e endpoint, dir string) *site {
+	s := &site{in: in, tables: c.tables, sink: c.sink, discard: new(discard), stub: new(stubClient), null: new(nullS3), endpoint: e}
+	if c.sink == sinkFiles {
+		s.folder = folder(dir)
+		s.stub.keep = s.folder.store
+	}
+	return s
 }
 
-// sent returns the bytes that arrived at a sink in this process.
-func (s *site) sent() int64 {
-	return s.discard.n.Load() + s.stub.received.Load() + s.null.received.Load()
+// sent returns the bytes that arrived at a sink in this process, and the rows
+// as far as they can be told: those in files.
+func (s *site) sent() (size, rows int64, err error) {
+	if s.sink == sinkFiles {
+		return s.folder.count()
+	}
+	return s.discard.n.Load() + s.stub.received.Load() + s.null.received.Load(), 0, nil
 }
 
 // s3 returns the SDK's client for the site's sink, with the SDK's defaults.
@@ -111,76 +166,3 @@ func (d *discard) Write(p []byte) (int, error) {
 	}
 	return len(p), nil
 }
-
-const (
-	mib    = 1 << 20
-	budget = 64 * mib // of the comparisons of memory
-)
-
-func same(base int64) int64    { return base }
-func quarter(base int64) int64 { return base / 4 }
-func fourfold(base int64) int64 {
-	return 4 * base
-}
-
-var comparisons = []*comparison{
-	{
-		name: "filter-select", title: "filter + select, CSV to CSV, one core",
-		work: workSelect, sink: sinkDiscard, procs: 1, inputs: 2, size: same, tables: 1, goal: ratioOf(4),
-		contestants: []contestant{
-			{name: "s3writer", ours: true, run: ourFilterSelect},
-			{name: "encoding/csv", run: rivalFilterSelect},
-		},
-	},
-	{
-		name: "filter-select-upload", title: "filter + select, uploaded, two cores",
-		work: workSelect, sink: sinkNull, procs: 2, inputs: 2, size: same, tables: 1, goal: ratioOf(5),
-		contestants: []contestant{
-			{name: "s3writer", ours: true, run: ourFilterSelect},
-			{name: "encoding/csv, manager", run: rivalChain(nil, withManager)},
-			{name: "encoding/csv, transfermanager", run: rivalChain(nil, withTransferManager)},
-		},
-	},
-	{
-		name: "filter-select-gzip", title: "filter + select + gzip, uploaded, two cores",
-		work: workGzip, sink: sinkNull, procs: 2, inputs: 2, size: same, tables: 1, goal: ratioOf(6),
-		contestants: []contestant{
-			{name: "s3writer", ours: true, run: ourFilterSelectGzip()},
-			{name: "encoding/csv, compress/gzip, manager", run: rivalChain(stdGzip, withManager)},
-			{name: "encoding/csv, pgzip, manager", run: rivalChain(parallelGzip, withManager)},
-		},
-	},
-	{
-		name: "copy", title: "plain copy of unknown length, over TLS, two cores",
-		work: workCopy, sink: sinkTLS, procs: 2, inputs: 1, size: fourfold, tables: 1, goal: noSlowerAndSmaller,
-		contestants: []contestant{
-			{name: "s3writer", ours: true, run: ourCopy()},
-			{name: "manager", run: rivalCopy(withManager)},
-			{name: "transfermanager", run: rivalCopy(withTransferManager)},
-			{name: "minio-go", run: rivalCopy(withMinIO(minio.PutObjectOptions{}))},
-			{name: "minio-go, 4 × 16 MiB", run: rivalCopy(withMinIO(minIOParallel))},
-			{name: "s3writer, 32 MiB budget", ours: true, run: ourCopy(s3writer.WithMemory(32 * mib))},
-		},
-	},
-	{
-		name: "memory-copy", title: fmt.Sprintf("64 tables at once, plain copy, over TLS, %d MiB budget", budget/mib),
-		work: workCopy, sink: sinkTLS, procs: 2, inputs: 1, size: quarter, tables: 64, goal: peakWithin(budget + 32*mib),
-		contestants: []contestant{
-			{name: "s3writer", ours: true, run: ourCopy(s3writer.WithMemory(budget))},
-			{name: "manager", run: rivalCopy(withManager)},
-			{name: "transfermanager", run: rivalCopy(withTransferManager)},
-			{name: "minio-go, 4 × 16 MiB", run: rivalCopy(withMinIO(minIOParallel))},
-		},
-	},
-	{
-		name: "memory-gzip", title: fmt.Sprintf("64 tables at once, filter + select + gzip, over TLS, %d MiB budget", budget/mib),
-		work: workGzip, sink: sinkTLS, procs: 2, inputs: 1, size: quarter, tables: 64, goal: peakWithin(budget + 64*mib),
-		contestants: []contestant{
-			{name: "s3writer", ours: true, run: ourFilterSelectGzip(s3writer.WithMemory(budget))},
-		},
-	},
-}
-
-// minIOParallel is how minio-go uploads parts of an unknown length in parallel;
-// by default it takes one buffer of 528 MiB.
-var minIOParallel = minio.PutObjectOptions{ConcurrentStreamParts: true, NumThreads: 4, PartSize: 16 * mib}

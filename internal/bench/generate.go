@@ -56,6 +56,26 @@ func generateThefts(rows int) []byte {
 	return b.Bytes()
 }
 
+// partitionValues is how many values the added column has, in no order.
+const partitionValues = 1000
+
+const partitionKey = "k"
+
+// addKey adds a last column to a table.
+func addKey(text []byte, name string) []byte {
+	r := rand.New(rand.NewPCG(1000, 7))
+	var b bytes.Buffer
+	for line := range bytes.Lines(text) {
+		b.Write(bytes.TrimSuffix(line, newline))
+		if b.Len() < len(line) {
+			fmt.Fprintf(&b, ",%s\n", name)
+			continue
+		}
+		fmt.Fprintf(&b, ",v%03d\n", r.IntN(partitionValues))
+	}
+	return b.Bytes()
+}
+
 func words(r *rand.Rand, n int) []string {
 	const syllables = "balucymadorikentapolisushevinoregafu"
 	list := make([]string, n)

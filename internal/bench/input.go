@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -16,6 +17,8 @@ type dataset struct {
 	filter string // column
 	value  string
 	keep   []string // columns, in order
+	names  []string // that renaming gives the kept columns
+	key    string   // of the column that is added; "" for none
 	make   func(rows int) []byte
 }
 
@@ -25,6 +28,7 @@ var datasets = []dataset{
 		filter: "species",
 		value:  "Dog",
 		keep:   []string{"license_number", "animal_name", "species", "primary_breed", "zip_code"},
+		names:  []string{"license", "name", "species", "breed", "zip"},
 		make:   generatePets,
 	},
 	{
@@ -32,6 +36,7 @@ var datasets = []dataset{
 		filter: "location_type",
 		value:  "street",
 		keep:   []string{"uid", "date_single", "longitude", "latitude"},
+		names:  []string{"id", "at", "lon", "lat"},
 		make:   generateThefts,
 	},
 }
@@ -47,6 +52,7 @@ type input struct {
 	header    []byte
 	rows      []byte
 	size      int64
+	file      string // where all of it stands, if something asked for a file
 }
 
 // loadInput reads the dataset from dir, or generates one like it if it is not
@@ -59,6 +65,9 @@ func loadInput(d dataset, dir string, size int64) (*input, error) {
 		text = d.make(generatedRows)
 	case err != nil:
 		return nil, err
+	}
+	if d.key != "" {
+		text = addKey(text, d.key)
 	}
 	in, err := stretch(text, size)
 	if err != nil {
@@ -82,6 +91,56 @@ func stretch(text []byte, size int64) (*input, error) {
 	last := bytes.LastIndexByte(rows[:body%int64(len(rows))], '\n') + 1
 	body = body/int64(len(rows))*int64(len(rows)) + int64(last)
 	return &input{header: header, rows: rows, size: int64(len(header)) + body}, nil
+}
+
+// count returns the number of rows.
+func (in *input) count() int64 {
+	whole, rest := in.repetitions()
+	return whole*int64(bytes.Count(in.rows, newline)) + int64(bytes.Count(in.rows[:rest], newline))
+}
+
+// repetitions tells how often the rows are there as a whole, and how many bytes
+// of them once more at the end.
+func (in *input) repetitions() (whole, rest int64) {
+	body, n := in.size-int64(len(in.header)), int64(len(in.rows))
+	return body / n, body % n
+}
+
+var newline = []byte{'\n'}
+
+// write makes a file of the whole input.
+func (in *input) write(path string) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	in.file = path
+	_, err = io.Copy(f, in.open())
+	return errors.Join(err, f.Close())
+}
+
+// remaining returns what the chain leaves of the input, which is an input too.
+func (in *input) remaining() (*input, error) {
+	filtered := func(rows []byte) (header, kept []byte, err error) {
+		var b bytes.Buffer
+		text := io.MultiReader(bytes.NewReader(in.header), bytes.NewReader(rows))
+		if err := filterSelectCSV(&b, text, in.dataset, in.dataset.keep); err != nil {
+			return nil, nil, err
+		}
+		end := bytes.IndexByte(b.Bytes(), '\n') + 1
+		return b.Bytes()[:end], b.Bytes()[end:], nil
+	}
+	whole, rest := in.repetitions()
+	header, rows, err := filtered(in.rows)
+	if err != nil {
+		return nil, err
+	}
+	_, last, err := filtered(in.rows[:rest])
+	if err != nil {
+		return nil, err
+	}
+	size := int64(len(header)) + whole*int64(len(rows)) + int64(len(last))
+	return &input{dataset: in.dataset, generated: in.generated, header: header, rows: rows, size: size}, nil
 }
 
 // name tells which text it is.

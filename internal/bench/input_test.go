@@ -5,6 +5,7 @@ import (
 	"encoding/csv"
 	"io"
 	"slices"
+	"strings"
 	"testing"
 	"testing/iotest"
 )
@@ -34,6 +35,66 @@ func TestStretchRefusesWhatItWouldTear(t *testing.T) {
 		if _, err := stretch([]byte(text), 100); err == nil {
 			t.Errorf("stretch(%q) is no error", text)
 		}
+	}
+}
+
+// TestRemainingIsWhatTheChainLeaves at sizes that end within a repetition, and
+// at its border.
+func TestRemainingIsWhatTheChainLeaves(t *testing.T) {
+	for _, size := range []int64{1 * mib, 3 * mib, 9 * mib} {
+		for _, d := range datasets {
+			in, err := loadInput(d, "", size)
+			if err != nil {
+				t.Fatal(err)
+			}
+			left, err := in.remaining()
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := io.ReadAll(left.open())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if want := expectedBytes(t, workSelect, in); !bytes.Equal(got, want) {
+				t.Errorf("%s, %d bytes: %d bytes differ from the %d expected", d.file, size, len(got), len(want))
+			}
+		}
+	}
+}
+
+// TestAddKey adds a thousand values, in no order, and changes nothing else.
+func TestAddKey(t *testing.T) {
+	d := datasets[0]
+	d.key = partitionKey
+	in, err := loadInput(d, "", 3*mib)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain, err := loadInput(datasets[0], "", 3*mib)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keyed, before := rowsOf(t, append(in.header, in.rows...)), rowsOf(t, append(plain.header, plain.rows...))
+	values := make(map[string]bool)
+	for i, row := range keyed {
+		last := len(row) - 1
+		if !slices.Equal(row[:last], before[i]) {
+			t.Fatalf("row %d: %q of %q", i, row, before[i])
+		}
+		if i > 0 {
+			values[row[last]] = true
+		}
+	}
+	sorted := slices.IsSortedFunc(keyed[1:], func(a, b []string) int { return strings.Compare(a[len(a)-1], b[len(b)-1]) })
+	if keyed[0][8] != partitionKey || len(values) != partitionValues || sorted {
+		t.Errorf("column %q, %d values, sorted: %v", keyed[0][8], len(values), sorted)
+	}
+	text, err := io.ReadAll(in.open())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := int64(bytes.Count(text, newline)) - 1; got != in.count() {
+		t.Errorf("%d rows, count says %d", got, in.count())
 	}
 }
 

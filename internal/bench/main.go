@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 )
@@ -28,7 +29,7 @@ func main() {
 	}
 	pattern := flag.String("run", "", "run only comparisons whose name/input matches this `regexp`")
 	n := flag.Int("n", 5, "repetitions of each contestant")
-	size := flag.Int64("size", 256, "`MiB` of input; a copy takes four times as much, each of many tables a quarter")
+	size := flag.Int64("size", 256, "`MiB` of input; a copy takes four times as much, each of many tables a quarter, JSON Lines half")
 	data := flag.String("data", "../../../shared/data", "`folder` of the real CSV files; input is generated where they are not")
 	out := flag.String("out", "", "write the table into this `file`, between its markers")
 	profile := flag.String("profile", "", "write each contestant's profiles of CPU and allocations into this `folder`")
@@ -56,7 +57,13 @@ func exitOn(err error) {
 type result struct {
 	comparison *comparison
 	input      *input
-	outcomes   [][]outcome // by contestant
+	outcomes   [][]outcome // by contestant; none of one that is missing
+	missing    []error     // by contestant: why it cannot take part
+}
+
+// find returns the contestant called name.
+func (r *result) find(name string) int {
+	return slices.IndexFunc(r.comparison.contestants, func(c contestant) bool { return c.name == name })
 }
 
 func runAll(s settings) ([]*result, error) {
@@ -65,18 +72,22 @@ func runAll(s settings) ([]*result, error) {
 		return nil, err
 	}
 	defer server.stop()
+	dir, err := os.MkdirTemp("", "s3writer-bench-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
 	var results []*result
 	for _, c := range comparisons {
 		for d := range c.inputs {
-			in, err := loadInput(datasets[d], s.data, c.size(s.size))
+			if !s.run.MatchString(c.name + "/" + datasets[d].file) {
+				continue
+			}
+			r, err := newResult(c, d, s, dir)
 			if err != nil {
 				return nil, err
 			}
-			if !s.run.MatchString(c.name + "/" + in.dataset.file) {
-				continue
-			}
-			r := &result{comparison: c, input: in, outcomes: make([][]outcome, len(c.contestants))}
-			if err := r.repeat(s, d, server); err != nil {
+			if err := r.repeat(s, d, server, dir); err != nil {
 				return nil, err
 			}
 			results = append(results, r)
@@ -85,15 +96,42 @@ func runAll(s settings) ([]*result, error) {
 	return results, nil
 }
 
+// newResult prepares a comparison: its input, in a file of dir if that is wanted,
+// and who takes part.
+func newResult(c *comparison, dataset int, s settings, dir string) (*result, error) {
+	in, err := c.load(datasets[dataset], s.data, c.size(s.size))
+	if err != nil {
+		return nil, err
+	}
+	if c.sink == sinkFiles {
+		if err := in.write(filepath.Join(dir, "input.csv")); err != nil {
+			return nil, err
+		}
+	}
+	r := &result{
+		comparison: c, input: in,
+		outcomes: make([][]outcome, len(c.contestants)),
+		missing:  make([]error, len(c.contestants)),
+	}
+	for i, who := range c.contestants {
+		r.missing[i] = who.missing()
+	}
+	return r, nil
+}
+
 // repeat runs the contestants n times, every other time in the opposite order.
-func (r *result) repeat(s settings, dataset int, server *serverProcess) error {
-	order := make([]int, len(r.comparison.contestants))
-	for i := range order {
-		order[i] = i
+func (r *result) repeat(s settings, dataset int, server *serverProcess, dir string) error {
+	var order []int
+	for i, err := range r.missing {
+		if err == nil {
+			order = append(order, i)
+			continue
+		}
+		fmt.Fprintf(s.log, "%s, %s: %s is missing: %v\n", r.comparison.name, r.input.name(), r.comparison.contestants[i].name, err)
 	}
 	for range s.n {
 		for _, i := range order {
-			o, err := r.once(s, dataset, i, server)
+			o, err := r.once(s, dataset, i, server, dir)
 			if err != nil {
 				return err
 			}
@@ -109,12 +147,18 @@ func (r *result) repeat(s settings, dataset int, server *serverProcess) error {
 	return nil
 }
 
-func (r *result) once(s settings, dataset, contestant int, server *serverProcess) (outcome, error) {
+func (r *result) once(s settings, dataset, contestant int, server *serverProcess, dir string) (outcome, error) {
 	c := r.comparison
+	out, err := os.MkdirTemp(dir, "out-")
+	if err != nil {
+		return outcome{}, err
+	}
+	defer os.RemoveAll(out)
 	o, err := runProcess(task{
 		Role: roleContestant, Comparison: c.name, Contestant: c.contestants[contestant].name,
 		Dataset: dataset, Data: s.data, Size: c.size(s.size), Endpoint: server.endpoint, Profile: s.profile,
-	}, c)
+		File: r.input.file, Folder: out,
+	}, c.procsOf(c.contestants[contestant]))
 	if err != nil || c.sink != sinkTLS {
 		return o, err
 	}
@@ -129,11 +173,12 @@ func (r *result) check(contestant int, o outcome) error {
 	switch r.comparison.work {
 	case workCopy:
 		want = r.bytes()
-	case workSelect:
-		for _, outcomes := range r.outcomes {
-			if len(outcomes) > 0 {
-				want = outcomes[0].Sent
-			}
+	case workSelect, workRename, workScan:
+		want = r.first(o).Sent
+	case workRows, workPartition:
+		if rows := r.first(o).Rows; o.Rows != rows {
+			return fmt.Errorf("%s, %s: %s wrote %d rows, not %d", r.comparison.name, r.input.name(),
+				r.comparison.contestants[contestant].name, o.Rows, rows)
 		}
 	}
 	if o.Sent != want {
@@ -141,6 +186,16 @@ func (r *result) check(contestant int, o outcome) error {
 			r.comparison.contestants[contestant].name, o.Sent, want)
 	}
 	return nil
+}
+
+// first returns the first outcome there is, o if that is it.
+func (r *result) first(o outcome) outcome {
+	for _, outcomes := range r.outcomes {
+		if len(outcomes) > 0 {
+			return outcomes[0]
+		}
+	}
+	return o
 }
 
 // bytes returns how much is read in one repetition.

@@ -12,10 +12,10 @@ import (
 // usage is what a piece of work took.
 type usage struct {
 	Elapsed    time.Duration `json:"elapsed"`
-	CPU        time.Duration `json:"cpu"`      // user and system, of the whole process
+	CPU        time.Duration `json:"cpu"`      // user and system, of the whole process and its children
 	PeakHeap   int64         `json:"peakHeap"` // objects, living and not yet swept
 	PeakTotal  int64         `json:"peakTotal"`
-	PeakRSS    int64         `json:"peakRSS"` // 0 where the system does not tell
+	PeakRSS    int64         `json:"peakRSS"` // of the process, or a larger child's; 0 where the system does not tell
 	Allocs     int64         `json:"allocs"`
 	AllocBytes int64         `json:"allocBytes"`
 	GCs        int64         `json:"gcs"`
@@ -41,7 +41,7 @@ func measure(work func() error) (usage, error) {
 	u.Allocs = int64(after.Mallocs - before.Mallocs)
 	u.AllocBytes = int64(after.TotalAlloc - before.TotalAlloc)
 	u.GCs = int64(after.NumGC - before.NumGC)
-	u.PeakRSS = peakRSS()
+	u.PeakRSS = max(peakRSS(), childRSS())
 	return u, err
 }
 

@@ -15,7 +15,7 @@ func deliver(ctx context.Context, s *site, opts []s3writer.Option, processors ..
 	}
 	tables := make([]s3writer.Table, s.tables)
 	for i := range tables {
-		tables[i] = s3writer.NewTable(fmt.Sprintf("table-%02d.csv", i), s.in.open(), processors...)
+		tables[i] = s3writer.NewTable(fmt.Sprintf("table-%02d.csv", i), s.in.source(), processors...)
 	}
 	_, err = w.Write(ctx, tables...)
 	return err
@@ -24,7 +24,7 @@ func deliver(ctx context.Context, s *site, opts []s3writer.Option, processors ..
 // options lead to the site's sink.
 func (s *site) options() []s3writer.Option {
 	switch s.sink {
-	case sinkDiscard:
+	case sinkDiscard, sinkFiles:
 		return []s3writer.Option{s3writer.WithClient(s.stub)}
 	case sinkNull:
 		return []s3writer.Option{s3writer.WithClient(s.null.client())}
@@ -58,4 +58,62 @@ func ourCopy(opts ...s3writer.Option) func(context.Context, *site) error {
 	return func(ctx context.Context, s *site) error {
 		return deliver(ctx, s, opts)
 	}
+}
+
+func ourFilterSelectRename(ctx context.Context, s *site) error {
+	d := s.in.dataset
+	var oldnew []string
+	for i, column := range d.keep {
+		if d.names[i] != column {
+			oldnew = append(oldnew, column, d.names[i])
+		}
+	}
+	return deliver(ctx, s, nil, append(filterSelect(d), s3writer.Rename(oldnew...))...)
+}
+
+func ourJSONLines(ctx context.Context, s *site) error {
+	return deliver(ctx, s, nil, s3writer.JSONLines())
+}
+
+// ourFilterSelectFile leaves a file: parts of one size have a place in it.
+func ourFilterSelectFile(ctx context.Context, s *site) error {
+	return deliver(ctx, s, []s3writer.Option{s3writer.WithPartSize(filePart)}, filterSelect(s.in.dataset)...)
+}
+
+func ourPartition(spill bool) func(context.Context, *site) error {
+	return func(ctx context.Context, s *site) error {
+		opts := []s3writer.Option{s3writer.WithPartSize(filePart)}
+		if spill {
+			opts = append(opts, s3writer.WithSpill(string(s.folder)))
+		}
+		return deliver(ctx, s, opts, s3writer.PartitionBy(s.in.dataset.key))
+	}
+}
+
+// builtInChains are chains of built-in steps alone: none calls a function for a
+// row, so none has a reason to allocate for one.
+var builtInChains = []contestant{
+	builtIn("Select, Rename", func(d dataset) []s3writer.Processor {
+		return []s3writer.Processor{s3writer.Select(d.keep...), s3writer.Rename(d.keep[0], d.names[0])}
+	}),
+	builtIn("Drop, AddColumn, RowNumber, Limit", func(d dataset) []s3writer.Processor {
+		return []s3writer.Processor{
+			s3writer.Drop(d.keep[0]), s3writer.AddColumn("source", "bench"), s3writer.RowNumber("number"), s3writer.Limit(1 << 40),
+		}
+	}),
+	builtIn("Hash", func(d dataset) []s3writer.Processor {
+		return []s3writer.Processor{s3writer.Hash([]byte("a key of no secrecy"), d.keep[0])}
+	}),
+	builtIn("Select, FormatCSV with QuoteAll", func(d dataset) []s3writer.Processor {
+		return []s3writer.Processor{s3writer.Select(d.keep...), s3writer.FormatCSV(s3writer.CSV{QuoteAll: true})}
+	}),
+	builtIn("Typed, JSONLines", func(dataset) []s3writer.Processor {
+		return []s3writer.Processor{s3writer.Typed("rownames", s3writer.Int64Type), s3writer.JSONLines()}
+	}),
+}
+
+func builtIn(name string, chain func(dataset) []s3writer.Processor) contestant {
+	return contestant{name: name, ours: true, run: func(ctx context.Context, s *site) error {
+		return deliver(ctx, s, nil, chain(s.in.dataset)...)
+	}}
 }

@@ -5,10 +5,15 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"encoding/csv"
+	"encoding/json"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"net/http"
+	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,23 +26,41 @@ import (
 func TestContestantsDoTheSame(t *testing.T) {
 	for _, c := range comparisons {
 		for d := range c.inputs {
-			in, err := loadInput(datasets[d], "", 12*mib)
+			in, err := c.load(datasets[d], "", testSize(c))
 			if err != nil {
 				t.Fatal(err)
+			}
+			if c.sink == sinkFiles {
+				if err := in.write(filepath.Join(t.TempDir(), "input.csv")); err != nil {
+					t.Fatal(err)
+				}
 			}
 			small := *c
 			small.tables = min(c.tables, 2)
 			want := expected(t, c.work, in)
 			for _, who := range c.contestants {
 				t.Run(fmt.Sprintf("%s/%s/%s", c.name, in.dataset.file, who.name), func(t *testing.T) {
-					arrived := deliveries(t, &small, in, who)
-					if len(arrived) != small.tables {
-						t.Fatalf("%d objects arrived, want %d", len(arrived), small.tables)
+					if err := who.missing(); err != nil {
+						t.Skip(err)
 					}
-					for key, got := range arrived {
-						if !bytes.Equal(plain(t, c.work, got), want) {
-							t.Errorf("object %s: %d bytes differ from the %d expected", key, len(got), len(want))
+					s, arrived := deliveries(t, &small, in, who)
+					if c.work == workScan {
+						if got := s.discard.n.Load(); got != fieldBytes(want) {
+							t.Errorf("the fields have %d bytes, want %d", got, fieldBytes(want))
 						}
+						return
+					}
+					tables := tablesOf(t, c.work, in, arrived)
+					if len(tables) != small.tables {
+						t.Fatalf("%d tables arrived, want %d", len(tables), small.tables)
+					}
+					for key, got := range tables {
+						if !slices.EqualFunc(got, want, slices.Equal) {
+							t.Errorf("table %s: %d rows differ from the %d expected", key, len(got), len(want))
+						}
+					}
+					if c.work == workSelect || c.work == workRename || c.work == workCopy {
+						compareBytes(t, c.work, in, arrived)
 					}
 				})
 			}
@@ -45,15 +68,47 @@ func TestContestantsDoTheSame(t *testing.T) {
 	}
 }
 
-// expected returns what must arrive, before compression.
-func expected(t *testing.T, w work, in *input) []byte {
+// testSize is small for what writes a thousand files, or that others wrote.
+func testSize(c *comparison) int64 {
+	switch c.work {
+	case workJSON, workPartition, workOwn:
+		return 2 * mib
+	}
+	return 12 * mib
+}
+
+// table is the rows of a table, its header the first.
+type table [][]string
+
+// expected returns what must arrive.
+func expected(t *testing.T, w work, in *input) table {
+	t.Helper()
+	switch w {
+	case workSelect, workGzip, workRename, workRows:
+		return rowsOf(t, expectedBytes(t, w, in))
+	case workOwn:
+		rows := make(table, in.count()+1) // only their number is known
+		return rows
+	}
+	rows := rowsOf(t, expectedBytes(t, w, in))
+	if w == workPartition {
+		rows.sort()
+	}
+	return rows
+}
+
+// expectedBytes returns the CSV that must arrive.
+func expectedBytes(t *testing.T, w work, in *input) []byte {
 	t.Helper()
 	var b bytes.Buffer
 	var err error
-	if w == workCopy {
+	switch w {
+	case workSelect, workGzip, workRows:
+		err = filterSelectCSV(&b, in.open(), in.dataset, in.dataset.keep)
+	case workRename:
+		err = filterSelectCSV(&b, in.open(), in.dataset, in.dataset.names)
+	default:
 		_, err = b.ReadFrom(in.open())
-	} else {
-		err = filterSelectCSV(&b, in.open(), in.dataset)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -61,12 +116,66 @@ func expected(t *testing.T, w work, in *input) []byte {
 	return b.Bytes()
 }
 
-// plain undoes the compression that belongs to the work.
-func plain(t *testing.T, w work, p []byte) []byte {
+// compareBytes compares where the rows alone are not enough.
+func compareBytes(t *testing.T, w work, in *input, arrived map[string][]byte) {
 	t.Helper()
-	if w != workGzip {
-		return p
+	want := expectedBytes(t, w, in)
+	for key, got := range arrived {
+		if !bytes.Equal(got, want) {
+			t.Errorf("object %s: %d bytes differ from the %d expected", key, len(got), len(want))
+		}
 	}
+}
+
+func rowsOf(t *testing.T, text []byte) table {
+	t.Helper()
+	rows, err := csv.NewReader(bytes.NewReader(text)).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rows
+}
+
+// sort brings the rows behind the header into an order.
+func (rows table) sort() { slices.SortFunc(rows[1:], slices.Compare) }
+
+func fieldBytes(rows table) (n int64) {
+	for _, row := range rows {
+		for _, field := range row {
+			n += int64(len(field))
+		}
+	}
+	return n
+}
+
+// tablesOf reads what arrived, whatever form the work gave it.
+func tablesOf(t *testing.T, w work, in *input, arrived map[string][]byte) map[string]table {
+	t.Helper()
+	if w == workPartition {
+		return map[string]table{"table": gathered(t, in, arrived)}
+	}
+	tables := make(map[string]table)
+	for key, text := range arrived {
+		switch w {
+		case workGzip:
+			tables[key] = rowsOf(t, decompressed(t, text))
+		case workJSON:
+			tables[key] = objectsOf(t, in, text)
+		case workOwn:
+			lines := bytes.Count(text, newline)
+			if text[0] == '{' {
+				lines++ // there is no header
+			}
+			tables[key] = make(table, lines)
+		default:
+			tables[key] = rowsOf(t, text)
+		}
+	}
+	return tables
+}
+
+func decompressed(t *testing.T, p []byte) []byte {
+	t.Helper()
 	z, err := gzip.NewReader(bytes.NewReader(p))
 	if err != nil {
 		t.Fatal(err)
@@ -78,10 +187,69 @@ func plain(t *testing.T, w work, p []byte) []byte {
 	return text
 }
 
-// deliveries runs a contestant and returns the objects that arrived, by key.
-func deliveries(t *testing.T, c *comparison, in *input, who contestant) map[string][]byte {
+// objectsOf reads JSON Lines. NULL and the empty string are one, since most
+// programs do not tell them apart.
+func objectsOf(t *testing.T, in *input, text []byte) table {
 	t.Helper()
-	s := newSite(c, in, tlsServer.endpoint)
+	header := rowsOf(t, in.header)[0]
+	rows := table{header}
+	for line := range bytes.Lines(text) {
+		var object map[string]*string
+		if err := json.Unmarshal(line, &object); err != nil {
+			t.Fatalf("%s: %v", line, err)
+		}
+		row := make([]string, len(header))
+		for i, name := range header {
+			if v := object[name]; v != nil {
+				row[i] = *v
+			}
+		}
+		if len(object) != len(header) {
+			t.Fatalf("%s: %d fields, want %d", line, len(object), len(header))
+		}
+		rows = append(rows, row)
+	}
+	return rows
+}
+
+// gathered puts the files of all folders together again, sorted.
+func gathered(t *testing.T, in *input, files map[string][]byte) table {
+	t.Helper()
+	header := rowsOf(t, in.header)[0]
+	rows := table{header}
+	for path, text := range files {
+		_, value, ok := strings.Cut(filepath.Base(filepath.Dir(path)), in.dataset.key+"=")
+		if !ok {
+			t.Fatalf("%s is in no folder of a value", path)
+		}
+		part := rowsOf(t, text)
+		if !slices.Equal(part[0], header[:len(header)-1]) {
+			t.Fatalf("%s: columns %q", path, part[0])
+		}
+		for _, row := range part[1:] {
+			rows = append(rows, append(row, value))
+		}
+	}
+	rows.sort()
+	return rows
+}
+
+// deliveries runs a contestant and returns the objects that arrived, by key, or
+// the files by path.
+func deliveries(t *testing.T, c *comparison, in *input, who contestant) (*site, map[string][]byte) {
+	t.Helper()
+	s := newSite(c, in, tlsServer.endpoint, t.TempDir())
+	if who.prepare != nil {
+		if err := who.prepare(s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if c.sink == sinkFiles {
+		if err := who.run(context.Background(), s); err != nil {
+			t.Fatal(err)
+		}
+		return s, s.folder.files(t)
+	}
 	var got objects
 	var written bytes.Buffer
 	s.discard.keep = &written
@@ -93,9 +261,31 @@ func deliveries(t *testing.T, c *comparison, in *input, who contestant) map[stri
 		t.Fatal(err)
 	}
 	if written.Len() > 0 {
-		return map[string][]byte{"": written.Bytes()}
+		return s, map[string][]byte{"": written.Bytes()}
 	}
-	return got.whole()
+	return s, got.whole()
+}
+
+// files returns the files of a folder and checks that they are counted right.
+func (f folder) files(t *testing.T) map[string][]byte {
+	t.Helper()
+	files := make(map[string][]byte)
+	var size, rows int64
+	err := filepath.WalkDir(string(f), func(path string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			files[path], err = os.ReadFile(path)
+			size += int64(len(files[path]))
+			rows += int64(bytes.Count(files[path], newline)) - 1
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, lines, err := f.count(); n != size || lines != rows || err != nil {
+		t.Errorf("counted %d bytes, %d rows, %v; want %d, %d", n, lines, err, size, rows)
+	}
+	return files
 }
 
 // objects collects the bodies that a null S3 is sent.

@@ -33,12 +33,15 @@ type task struct {
 	Size       int64    `json:"size,omitempty"`
 	Endpoint   endpoint `json:"endpoint"`
 	Profile    string   `json:"profile,omitempty"` // folder
+	File       string   `json:"file,omitempty"`    // with the input
+	Folder     string   `json:"folder,omitempty"`  // for the output
 }
 
 // outcome is what a contestant's subprocess prints.
 type outcome struct {
 	usage
 	Sent int64 `json:"sent"` // bytes of objects that reached the sink
+	Rows int64 `json:"rows"` // in local files
 }
 
 func subprocess(t task) (*exec.Cmd, error) {
@@ -56,12 +59,12 @@ func subprocess(t task) (*exec.Cmd, error) {
 }
 
 // runProcess runs one contestant once, in a subprocess.
-func runProcess(t task, c *comparison) (outcome, error) {
+func runProcess(t task, procs int) (outcome, error) {
 	cmd, err := subprocess(t)
 	if err != nil {
 		return outcome{}, err
 	}
-	cmd.Env = append(cmd.Env, fmt.Sprintf("GOMAXPROCS=%d", c.procs))
+	cmd.Env = append(cmd.Env, fmt.Sprintf("GOMAXPROCS=%d", procs))
 	cmd.Stderr = os.Stderr
 	text, err := cmd.Output()
 	if err != nil {
@@ -92,20 +95,30 @@ func (t task) compete() (outcome, error) {
 	if err != nil {
 		return outcome{}, err
 	}
-	in, err := loadInput(datasets[t.Dataset], t.Data, t.Size)
+	in, err := c.load(datasets[t.Dataset], t.Data, t.Size)
 	if err != nil {
 		return outcome{}, err
 	}
+	in.file = t.File
 	if c.sink == sinkTLS {
 		t.Endpoint.trust()
+	}
+	s := newSite(c, in, t.Endpoint, t.Folder)
+	if who.prepare != nil {
+		if err := who.prepare(s); err != nil {
+			return outcome{}, err
+		}
 	}
 	stop, err := t.profile()
 	if err != nil {
 		return outcome{}, err
 	}
-	s := newSite(c, in, t.Endpoint)
 	u, err := measure(func() error { return who.run(context.Background(), s) })
-	return outcome{usage: u, Sent: s.sent()}, errors.Join(err, stop())
+	if err = errors.Join(err, stop()); err != nil {
+		return outcome{}, err
+	}
+	size, rows, err := s.sent()
+	return outcome{usage: u, Sent: size, Rows: rows}, err
 }
 
 func (t task) find() (*comparison, contestant, error) {

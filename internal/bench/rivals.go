@@ -23,8 +23,9 @@ import (
 // encoding/csv takes by itself would make a write to an io.Pipe of each.
 const rivalBuffer = 64 << 10
 
-// filterSelectCSV is the chain in terms of encoding/csv.
-func filterSelectCSV(dst io.Writer, src io.Reader, d dataset) error {
+// filterSelectCSV is the chain in terms of encoding/csv. The kept columns are
+// called names.
+func filterSelectCSV(dst io.Writer, src io.Reader, d dataset, names []string) error {
 	r := csv.NewReader(bufio.NewReaderSize(src, rivalBuffer))
 	r.ReuseRecord = true
 	header, err := r.Read()
@@ -41,7 +42,7 @@ func filterSelectCSV(dst io.Writer, src io.Reader, d dataset) error {
 	}
 
 	w := csv.NewWriter(bufio.NewWriterSize(dst, rivalBuffer))
-	if err := w.Write(d.keep); err != nil {
+	if err := w.Write(names); err != nil {
 		return err
 	}
 	out := make([]string, len(keep))
@@ -67,7 +68,11 @@ func filterSelectCSV(dst io.Writer, src io.Reader, d dataset) error {
 }
 
 func rivalFilterSelect(_ context.Context, s *site) error {
-	return filterSelectCSV(s.discard, s.in.open(), s.in.dataset)
+	return filterSelectCSV(s.discard, s.in.open(), s.in.dataset, s.in.dataset.keep)
+}
+
+func rivalFilterSelectRename(_ context.Context, s *site) error {
+	return filterSelectCSV(s.discard, s.in.open(), s.in.dataset, s.in.dataset.names)
 }
 
 // compressor is a gzip writer: the standard library's, or klauspost's parallel one.
@@ -75,6 +80,21 @@ type compressor func(io.Writer) io.WriteCloser
 
 func stdGzip(w io.Writer) io.WriteCloser      { return gzip.NewWriter(w) }
 func parallelGzip(w io.Writer) io.WriteCloser { return pgzip.NewWriter(w) }
+
+// prepareRemains makes what is left to compress.
+func prepareRemains(s *site) (err error) {
+	s.remains, err = s.in.remaining()
+	return err
+}
+
+// rivalGzipAlone compresses what others have to filter first.
+func rivalGzipAlone(_ context.Context, s *site) error {
+	z := parallelGzip(s.discard)
+	if _, err := io.CopyBuffer(z, s.remains.open(), make([]byte, rivalBuffer)); err != nil {
+		return err
+	}
+	return z.Close()
+}
 
 // rivalChain runs the chain, compressed or not, in a goroutine and uploads the
 // other end of its pipe.
@@ -90,11 +110,11 @@ func rivalChain(compress compressor, upload uploader) func(context.Context, *sit
 
 func compressedCSV(dst io.Writer, s *site, compress compressor) error {
 	if compress == nil {
-		return filterSelectCSV(dst, s.in.open(), s.in.dataset)
+		return filterSelectCSV(dst, s.in.open(), s.in.dataset, s.in.dataset.keep)
 	}
 	buffered := bufio.NewWriterSize(dst, rivalBuffer)
 	z := compress(buffered)
-	if err := filterSelectCSV(z, s.in.open(), s.in.dataset); err != nil {
+	if err := filterSelectCSV(z, s.in.open(), s.in.dataset, s.in.dataset.keep); err != nil {
 		return err
 	}
 	if err := z.Close(); err != nil {

@@ -1,0 +1,149 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/minio/minio-go/v7"
+
+	"github.com/seed149ec23d/s3writer"
+)
+
+const (
+	mib    = 1 << 20
+	budget = 64 * mib // of the comparisons of memory
+)
+
+func same(base int64) int64    { return base }
+func half(base int64) int64    { return base / 2 }
+func quarter(base int64) int64 { return base / 4 }
+func fourfold(base int64) int64 {
+	return 4 * base
+}
+
+// millionRows is enough for more than a million rows of either dataset: what a
+// run allocates once must not count for a few rows alone.
+func millionRows(base int64) int64 { return max(base, 160*mib) }
+
+var comparisons = []*comparison{
+	{
+		name: "filter-select", title: "filter + select, CSV to CSV, one core",
+		work: workSelect, sink: sinkDiscard, procs: 1, inputs: 2, size: same, tables: 1, goals: []goal{ratioOf(4)},
+		contestants: []contestant{
+			{name: "s3writer", ours: true, run: ourFilterSelect},
+			{name: "encoding/csv", run: rivalFilterSelect},
+		},
+	},
+	{
+		name: "filter-select-upload", title: "filter + select, uploaded, two cores",
+		work: workSelect, sink: sinkNull, procs: 2, inputs: 2, size: same, tables: 1, goals: []goal{ratioOf(5)},
+		contestants: []contestant{
+			{name: "s3writer", ours: true, run: ourFilterSelect},
+			{name: "encoding/csv, manager", run: rivalChain(nil, withManager)},
+			{name: "encoding/csv, transfermanager", run: rivalChain(nil, withTransferManager)},
+		},
+	},
+	{
+		name: "filter-select-gzip", title: "filter + select + gzip, uploaded, two cores",
+		work: workGzip, sink: sinkNull, procs: 2, inputs: 2, size: same, tables: 1, goals: []goal{ratioOf(6)},
+		contestants: []contestant{
+			{name: "s3writer", ours: true, run: ourFilterSelectGzip()},
+			{name: "encoding/csv, compress/gzip, manager", run: rivalChain(stdGzip, withManager)},
+			{name: "encoding/csv, pgzip, manager", run: rivalChain(parallelGzip, withManager)},
+		},
+	},
+	{
+		name: "copy", title: "plain copy of unknown length, over TLS, two cores",
+		work: workCopy, sink: sinkTLS, procs: 2, inputs: 1, size: fourfold, tables: 1, goals: []goal{noSlowerAndSmaller},
+		contestants: []contestant{
+			{name: "s3writer", ours: true, run: ourCopy()},
+			{name: "manager", run: rivalCopy(withManager)},
+			{name: "transfermanager", run: rivalCopy(withTransferManager)},
+			{name: "minio-go", run: rivalCopy(withMinIO(minio.PutObjectOptions{}))},
+			{name: "minio-go, 4 × 16 MiB", tuned: true, run: rivalCopy(withMinIO(minIOParallel))},
+			{name: "s3writer, 32 MiB budget", ours: true, run: ourCopy(s3writer.WithMemory(32 * mib))},
+		},
+	},
+	{
+		name: "memory-copy", title: fmt.Sprintf("64 tables at once, plain copy, over TLS, %d MiB budget", budget/mib),
+		work: workCopy, sink: sinkTLS, procs: 2, inputs: 1, size: quarter, tables: 64, goals: []goal{peakWithin(budget + 32*mib)},
+		contestants: []contestant{
+			{name: "s3writer", ours: true, run: ourCopy(s3writer.WithMemory(budget))},
+			{name: "manager", run: rivalCopy(withManager)},
+			{name: "transfermanager", run: rivalCopy(withTransferManager)},
+			{name: "minio-go, 4 × 16 MiB", tuned: true, run: rivalCopy(withMinIO(minIOParallel))},
+		},
+	},
+	{
+		name: "memory-gzip", title: fmt.Sprintf("64 tables at once, filter + select + gzip, over TLS, %d MiB budget", budget/mib),
+		work: workGzip, sink: sinkTLS, procs: 2, inputs: 1, size: quarter, tables: 64, goals: []goal{peakWithin(budget + 64*mib)},
+		contestants: []contestant{
+			{name: "s3writer", ours: true, run: ourFilterSelectGzip(s3writer.WithMemory(budget))},
+		},
+	},
+	{
+		name: "scan", title: "scan to fields, one core",
+		work: workScan, sink: sinkDiscard, procs: 1, inputs: 2, size: same, tables: 1, goals: []goal{ratioOf(6)},
+		contestants: []contestant{
+			{name: "s3writer", ours: true, run: ourScan},
+			{name: "encoding/csv", run: rivalScan},
+		},
+	},
+	{
+		name: "filter-select-rename", title: "filter + select + rename, CSV to CSV, one core",
+		work: workRename, sink: sinkDiscard, procs: 1, inputs: 2, size: same, tables: 1,
+		goals: []goal{ratioOf(5), scaling("s3writer, two cores", 1.8)},
+		contestants: []contestant{
+			{name: "s3writer", ours: true, run: ourFilterSelectRename},
+			{name: "encoding/csv", run: rivalFilterSelectRename},
+			{name: "s3writer, two cores", ours: true, procs: 2, run: ourFilterSelectRename},
+		},
+	},
+	{
+		name: "jsonl", title: "CSV to JSON Lines, one core",
+		work: workJSON, sink: sinkDiscard, procs: 1, inputs: 2, size: half, tables: 1, goals: []goal{ratioOf(6)},
+		contestants: []contestant{
+			{name: "s3writer", ours: true, run: ourJSONLines},
+			{name: "encoding/csv, encoding/json, maps", run: rivalJSONLines(mapEncoder)},
+			{name: "encoding/csv, encoding/json, structs", tuned: true, run: rivalJSONLines(structEncoder)},
+		},
+	},
+	{
+		name: "gzip-pgzip", title: "filter + select + gzip, two cores",
+		work: workGzip, sink: sinkDiscard, procs: 2, inputs: 2, size: same, tables: 1,
+		goals: []goal{ratioTo("pgzip alone, on what the chain leaves", 0.85)},
+		contestants: []contestant{
+			{name: "s3writer", ours: true, run: ourFilterSelectGzip()},
+			{name: "pgzip alone, on what the chain leaves", prepare: prepareRemains, run: rivalGzipAlone},
+		},
+	},
+	{
+		name: "partition", title: fmt.Sprintf("partition by %s values, file to files, two cores", thousands(partitionValues)),
+		work: workPartition, sink: sinkFiles, procs: 2, inputs: 1, keyed: true, size: same, tables: 1,
+		goals: []goal{ratioTo("DuckDB", 1)},
+		contestants: []contestant{
+			{name: "s3writer", ours: true, run: ourPartition(false)},
+			{name: "DuckDB", foreign: true, prepare: openDuckDB, run: duckDBPartition},
+			{name: "s3writer, WithSpill", ours: true, run: ourPartition(true)},
+		},
+	},
+	{
+		name: "filter-select-duckdb", title: "filter + select, CSV file to CSV file, two cores",
+		work: workRows, sink: sinkFiles, procs: 2, inputs: 2, size: same, tables: 1,
+		goals: []goal{ratioTo("DuckDB", 1), ratioTo("Miller", 5)},
+		contestants: []contestant{
+			{name: "s3writer", ours: true, run: ourFilterSelectFile},
+			{name: "DuckDB", foreign: true, prepare: openDuckDB, run: duckDBFilterSelect},
+			{name: "Miller", foreign: true, command: "mlr", run: millerFilterSelect},
+		},
+	},
+	{
+		name: "allocations", title: "allocations in built-in steps, CSV to CSV or JSON Lines, one core",
+		work: workOwn, sink: sinkDiscard, procs: 1, inputs: 1, size: millionRows, tables: 1,
+		goals:       []goal{allocationsUnder(2000)},
+		contestants: builtInChains,
+	},
+}
+
+// minIOParallel is how minio-go uploads parts of an unknown length in parallel;
+// by default it takes one buffer of 528 MiB.
+var minIOParallel = minio.PutObjectOptions{ConcurrentStreamParts: true, NumThreads: 4, PartSize: 16 * mib}
