@@ -352,7 +352,10 @@ func (r *run) pump(src *source, sink ByteSink) error {
 	}()
 	err = r.work(src)
 	worked = true
-	return errors.Join(err, enc.close(r, err))
+	if closed := enc.close(r, err); err == nil {
+		err = closed
+	}
+	return err
 }
 
 // work starts the stages and the source, and waits for the last of the rows.
