@@ -110,8 +110,8 @@ func TestSplitRowsGivesEachObjectThatMany(t *testing.T) {
 
 // Objects are as large as they may be, and no larger, whatever compresses them.
 func TestSplitSizeIsABound(t *testing.T) {
-	text, _, rest := numbered(20_000, 5)
-	noise := make([]byte, 300_000)
+	text, _, rest := numbered(8_000, 5)
+	noise := make([]byte, 150_000)
 	random := rand.New(rand.NewPCG(3, 4))
 	for i := range noise {
 		noise[i] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"[random.IntN(64)]
@@ -132,7 +132,7 @@ func TestSplitSizeIsABound(t *testing.T) {
 		{"gzip of noise", "x\n" + string(noise), string(noise), []s3writer.Processor{s3writer.GzipLevel(1)}, "x\n"},
 		{"zstd of noise", "x\n" + string(noise), string(noise), []s3writer.Processor{s3writer.Zstd()}, "x\n"},
 	} {
-		for _, size := range []int64{300, 5_000, 100_000} {
+		for _, size := range []int64{400, 5_000, 50_000} {
 			t.Run(fmt.Sprintf("%s/%d", test.name, size), func(t *testing.T) {
 				srv := newServer(t)
 				steps := append([]s3writer.Processor{s3writer.SplitSize(size)}, test.steps...)
