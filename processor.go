@@ -17,9 +17,9 @@ import (
 // nothing open.
 //
 // The order of a chain is: readers of the source's bytes (ReaderFunc,
-// [Decompress]), steps on records, at most one encoder ([FormatCSV],
-// [JSONLines], EncoderFunc), then writers of an object's bytes (Gzip, [Zstd],
-// WriterFunc). What stands in the wrong place, and arguments that cannot work,
+// [Decompress], [FromCharset]), steps on records, at most one encoder
+// ([FormatCSV], [JSONLines], EncoderFunc), then writers of an object's bytes
+// ([ToCharset], Gzip, [Zstd], WriterFunc). What stands in the wrong place, and arguments that cannot work,
 // are errors before a byte moves; a column that is not there is an error as
 // soon as the header is known.
 //
@@ -141,6 +141,29 @@ func RowNumber(column string) Processor { return step(chain.RowNumber(column)) }
 // error. The key is never printed.
 func Hash(key []byte, columns ...string) Processor { return step(chain.Hash(key, columns)) }
 
+// Trim takes white space (Unicode's, as strings.TrimSpace has it) off both ends
+// of the values of the named columns, of all columns if none is named; quoted
+// values too. A value of nothing but white space becomes the empty string, not
+// NULL; NULL stays NULL. Where there is nothing to trim, fields keep their
+// bytes.
+func Trim(columns ...string) Processor { return step(chain.Trim(columns)) }
+
+// Redact makes the values of the named columns NULL, at least one. The columns
+// stay: [Drop] takes them away, [Hash] keeps them joinable.
+func Redact(columns ...string) Processor { return step(chain.Redact(columns)) }
+
+// Dedupe keeps the first record of each key, in the order of the source, and
+// leaves the others out, which the report counts as filtered. The key is the
+// values of the named columns, or of all columns if none is named. NULL equals
+// NULL and is not the empty string; quotes around a value do not matter.
+//
+// Dedupe remembers up to 4,000,000 distinct keys, whatever their length, and
+// takes 64 MiB of the budget of [WithMemory] for them; the key after that fails
+// the table. A key is remembered by 96 bits of a hash under a random seed: the
+// odds that in a table of 4,000,000 keys a record is taken for the duplicate of
+// a different one are 1 to 10^16.
+func Dedupe(columns ...string) Processor { return step(chain.Dedupe(columns)) }
+
 // Chain makes one processor of several, in order. Errors number the steps one
 // by one, as if they had been given singly.
 func Chain(p ...Processor) Processor {
@@ -243,9 +266,55 @@ func GzipLevel(level int) Processor { return step(chain.Gzip(level)) }
 // with a checksum. The key gets the extension .zst.
 func Zstd() Processor { return step(chain.Zstd()) }
 
+// ToCharset writes objects in another charset, after the encoder and before a
+// compressor: ToCharset("windows-1250"). The names are the WHATWG's, as in
+// [FromCharset]. "utf-16" writes UTF-16LE with a byte order mark, which is what
+// spreadsheets open; "utf-16le" and "utf-16be" write no mark of their own, as
+// RFC 2781 and iconv have it. The mark of [CSV].BOM, or of a source that is
+// copied, stays with those two, utf-8 and gb18030; it is dropped with a charset
+// that has none.
+//
+// A character that the charset lacks fails the table: the error has the
+// character, the line and the byte. [ToCharsetLossy] writes a question mark.
+func ToCharset(name string) Processor { return step(chain.ToCharset(name, false)) }
+
+// ToCharsetLossy is [ToCharset] that writes a question mark for every character
+// that the charset lacks, and for every byte that is not UTF-8 (U+FFFD where
+// the charset has it).
+func ToCharsetLossy(name string) Processor { return step(chain.ToCharset(name, true)) }
+
+// FromCharset reads a source that is not UTF-8: FromCharset("windows-1252"). It
+// stands before all steps on records; behind [Decompress], if there is one. The
+// names are those of the WHATWG's Encoding Standard
+// (https://encoding.spec.whatwg.org/#names-and-labels), in any case;
+// "iso-8859-1" and "ascii" are names of windows-1252 there, and "utf-16" is
+// UTF-16LE. A byte order mark (UTF-8, UTF-16LE or UTF-16BE) wins over the name
+// and is not part of the data.
+//
+// Bytes that are no character of the charset fail the table, and so does a
+// source that ends in the middle of one: the error's Offset is theirs, in what
+// the step reads. That includes the bytes that Microsoft's code pages and the
+// ISO 8859 family leave undefined or to control characters (0x81 of
+// windows-1252), where browsers read control characters: they are a sign of a
+// wrong name. [FromCharsetLossy] reads U+FFFD. Row numbers and offsets of later
+// steps are of the decoded source.
+func FromCharset(name string) Processor { return step(chain.FromCharset(name, false)) }
+
+// FromCharsetLossy is [FromCharset] that reads U+FFFD, the replacement
+// character, for what is no character of the charset.
+func FromCharsetLossy(name string) Processor { return step(chain.FromCharset(name, true)) }
+
 // Decompress reads a source that is gzip, zstd or bzip2, told by its first
-// bytes; anything else passes as it is. Several gzip members or zstd frames
-// one after another are read as one.
+// bytes; anything else passes as it is. Several gzip members, zstd frames or
+// bzip2 streams one after another are read as one; a source that is cut, or has
+// something else behind its end, fails. What is compressed twice is
+// decompressed once.
+//
+// A source that becomes more than 64 MiB and more than 1,000 times what was
+// read of it is taken for a decompression bomb and fails. Real tables stay far
+// below; for one that does not, decompress it in a [ReaderFunc]. A zstd source
+// may ask for a window of up to 128 MiB, which is outside the budget of
+// [WithMemory].
 func Decompress() Processor { return step(chain.Decompress()) }
 
 // ReaderFunc passes the source's bytes through a reader of your own. wrap is

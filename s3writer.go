@@ -39,13 +39,14 @@
 //
 // # Processors
 //
-// On the source: [Decompress], [ReaderFunc]. On records: [Select], [Drop],
-// [Rename], [Filter], [Derive], [Typed], [AddColumn], [RowNumber], [Hash],
-// [Limit], [RecordFunc]. Among objects: [PartitionBy], [SplitRows], [SplitSize].
-// At the end: [FormatCSV], [JSONLines], [EncoderFunc],
-// [Gzip], [GzipLevel], [Zstd], [WriterFunc]. [Chain], [Named] and [Concurrent]
-// combine them. Built-in steps use all cores; functions are called in row
-// order, one call at a time within one table.
+// On the source: [Decompress], [FromCharset], [ReaderFunc]. On records:
+// [Select], [Drop], [Rename], [Filter], [Derive], [Typed], [AddColumn],
+// [RowNumber], [Hash], [Redact], [Trim], [Dedupe], [Limit], [RecordFunc]. Among
+// objects: [PartitionBy], [SplitRows], [SplitSize]. At the end: [FormatCSV],
+// [JSONLines], [EncoderFunc], [ToCharset], [Gzip], [GzipLevel], [Zstd],
+// [WriterFunc]. [Chain], [Named] and [Concurrent] combine them. Built-in steps
+// use all cores; functions are called in row order, one call at a time within
+// one table.
 //
 // # Errors
 //

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -64,12 +65,16 @@ func TestDecompress(t *testing.T) {
 		{"zstd", s, table, ""},
 		{"several zstd frames", s + zstandard(t, "2,b\n"), table + "2,b\n", ""},
 		{"bzip2", string(bz), table, ""},
+		{"several bzip2 streams", string(bz) + string(bz), table + table, ""},
+		{"zstd in gzip", gzipped(t, s), s, ""},
 		{"gzip in gzip", gzipped(t, z), z, ""},
 		{"gzip, cut", z[:len(z)-4], "", "step 1 Decompress: gzip: unexpected EOF"},
 		{"gzip, cut in its header", z[:6], "", "step 1 Decompress: gzip: unexpected EOF"},
 		{"gzip, damaged", z[:len(z)-6] + "x" + z[len(z)-5:], "", "step 1 Decompress: gzip: invalid checksum"},
 		{"gzip with something behind", z + "something else", "", "step 1 Decompress: gzip: invalid header"},
 		{"zstd, cut", s[:len(s)-2], "", "step 1 Decompress: zstd: unexpected EOF"},
+		{"zstd with something behind", s + "something else", "", "step 1 Decompress: zstd: invalid input: magic number mismatch"},
+		{"bzip2 with something behind", string(bz) + "something else", "", "step 1 Decompress: bzip2: bzip2 data invalid: bad magic value in continuation file"},
 		{"bzip2, cut", string(bz[:20]), "", "step 1 Decompress: bzip2: unexpected EOF"},
 	} {
 		for _, records := range []bool{false, true} {
@@ -77,7 +82,7 @@ func TestDecompress(t *testing.T) {
 				steps := []chain.Step{chain.Decompress()}
 				if records {
 					steps = append(steps, chain.FormatCSV(record.Dialect{}))
-					if test.name == "gzip in gzip" {
+					if strings.HasSuffix(test.name, " in gzip") {
 						return
 					}
 				}
@@ -104,6 +109,100 @@ func TestDecompress(t *testing.T) {
 			}
 		}
 	})
+}
+
+// zeros is 4 MiB of zeros, compressed as well as can be.
+func zeros(t testing.TB, compress func(io.Writer) io.WriteCloser) string {
+	t.Helper()
+	var b bytes.Buffer
+	z := compress(&b)
+	if _, err := z.Write(make([]byte, 4<<20)); err != nil {
+		t.Fatal(err)
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+func bestGzip(w io.Writer) io.WriteCloser {
+	z, _ := gzip.NewWriterLevel(w, gzip.BestCompression)
+	return z
+}
+
+func smallZstd(w io.Writer) io.WriteCloser {
+	z, _ := zstd.NewWriter(w, zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(1<<20))
+	return z
+}
+
+// TestDecompressionBomb stops at little more than what any source may become.
+func TestDecompressionBomb(t *testing.T) {
+	for format, in := range map[string]string{
+		"gzip": strings.Repeat(zeros(t, bestGzip), 25),
+		"zstd": strings.Repeat(zeros(t, smallZstd), 25),
+	} {
+		t.Run(format, func(t *testing.T) {
+			var o counting
+			err := decompress(t, in, &o)
+			if err == nil {
+				t.Fatalf("%d bytes became %d without a complaint", len(in), o.n)
+			}
+			want := regexp.MustCompile(`^step 1 Decompress: ` + format + `: \d+ bytes became \d+, more than 1000 times as many, ` +
+				`as only a decompression bomb does; if it is none, decompress it in a ReaderFunc$`)
+			if !want.MatchString(err.Error()) {
+				t.Errorf("got %v", err)
+			}
+			if o.n < 64<<20-chain.BlockSize || o.n > 65<<20 {
+				t.Errorf("%d bytes came out before it failed", o.n)
+			}
+		})
+	}
+}
+
+// TestNoDecompressionBomb lets tables pass that compress very well, and small
+// ones however well they do.
+func TestNoDecompressionBomb(t *testing.T) {
+	var rows strings.Builder
+	for i := 0; rows.Len() < 1<<20; i++ {
+		fmt.Fprintf(&rows, "%d%s\n", i, strings.Repeat(",", 400))
+	}
+	well := gzipped(t, rows.String())
+	for name, test := range map[string]struct {
+		in   string
+		want int64
+	}{
+		"a sparse table":   {strings.Repeat(well, 70), 70 * int64(rows.Len())},
+		"zeros, but small": {strings.Repeat(zeros(t, smallZstd), 16), 64 << 20},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var o counting
+			if err := decompress(t, test.in, &o); err != nil || o.n != test.want {
+				t.Errorf("%d bytes became %d, want %d: %v", len(test.in), o.n, test.want, err)
+			}
+		})
+	}
+}
+
+// counting is an object whose bytes nobody keeps.
+type counting struct{ n int64 }
+
+func (o *counting) Write(p []byte) (int, error) { o.n += int64(len(p)); return len(p), nil }
+func (o *counting) Finish() error               { return nil }
+func (o *counting) Abort()                      {}
+
+// decompress runs a chain of one step.
+func decompress(t testing.TB, in string, o chain.ByteSink) error {
+	t.Helper()
+	p, errs := chain.Compile([]chain.Step{chain.Decompress()})
+	if errs != nil {
+		t.Fatal(errors.Join(errs...))
+	}
+	return p.Run(t.Context(), chain.Input{
+		Source: chain.Source{Open: func(context.Context) (io.Reader, io.Closer, error) {
+			return strings.NewReader(in), nil, nil
+		}},
+		Dialect: record.Dialect{}.Resolve(), Parallel: 1,
+	}, new(chain.Counts), func(*chain.Object) (chain.ByteSink, error) { return o, nil })
 }
 
 // TestReaderFunc wraps the source once per table; its errors say where.
