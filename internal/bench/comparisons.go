@@ -84,8 +84,9 @@ var comparisons = []*comparison{
 		name: "scan", title: "scan to fields, one core",
 		work: workScan, sink: sinkDiscard, procs: 1, inputs: 2, size: same, tables: 1, goals: []goal{ratioOf(6)},
 		contestants: []contestant{
-			{name: "s3writer", ours: true, run: ourScan},
+			{name: "s3writer", ours: true, run: ourScan(boundLengths)},
 			{name: "encoding/csv", run: rivalScan},
+			{name: "s3writer, a call for each field", ours: true, run: ourScan(textLengths)},
 		},
 	},
 	{

@@ -6,49 +6,73 @@ import (
 	"encoding/csv"
 	"io"
 
+	"github.com/seed149ec23d/s3writer/internal/chain"
 	"github.com/seed149ec23d/s3writer/internal/record"
 )
 
-// scanBlock is the size of the blocks that the library cuts a source into.
-const scanBlock = 512 << 10
-
-// ourScan asks for the text of every field and adds up the lengths.
-func ourScan(_ context.Context, s *site) error {
-	scanner := record.NewScanner(s.in.open(), record.Dialect{}.Resolve(), nil, scanBlock)
-	header, err := scanner.Header()
-	if err != nil {
-		return err
-	}
-	var total int
-	for _, column := range header.Columns {
-		total += len(column.Name)
-	}
-	var scratch []byte
-	for {
-		block, err := scanner.Next()
-		if err == io.EOF {
-			s.discard.n.Store(int64(total))
-			return nil
-		}
+// ourScan adds up the lengths of all fields, which lengths finds in a batch.
+func ourScan(lengths func(*record.Batch) int) func(context.Context, *site) error {
+	return func(_ context.Context, s *site) error {
+		scanner := record.NewScanner(s.in.open(), record.Dialect{}.Resolve(), nil, chain.BlockSize)
+		header, err := scanner.Header()
 		if err != nil {
 			return err
 		}
-		batch, bad := scanner.Decode(block)
-		if len(bad) > 0 {
-			return bad[0].Err
+		var total int
+		for _, column := range header.Columns {
+			total += len(column.Name)
 		}
-		for row := range batch.Rows {
-			for _, column := range batch.Refs {
-				var text string
-				text, _, scratch = column.Text(row, scratch)
-				total += len(text)
+		for {
+			block, err := scanner.Next()
+			if err == io.EOF {
+				s.discard.n.Store(int64(total))
+				return nil
 			}
+			if err != nil {
+				return err
+			}
+			batch, bad := scanner.Decode(block)
+			if len(bad) > 0 {
+				return bad[0].Err
+			}
+			total += lengths(batch)
+			batch.Release()
 		}
-		batch.Release()
 	}
 }
 
-// rivalScan does the same.
+// boundLengths goes along the bounds of the fields, as the library's own steps
+// do, and asks for the text of those in quotes.
+func boundLengths(batch *record.Batch) (total int) {
+	v := batch.Source
+	var scratch []byte
+	for row := range batch.Rows {
+		bounds := v.Off[row*v.Stride:][:v.Fields+1]
+		for i, end := range bounds[1:] {
+			text := v.Text[bounds[i] : end-v.Gap]
+			if text != "" && text[0] == v.Dialect.Quote {
+				text, _, scratch = batch.Refs[i].Text(row, scratch)
+			}
+			total += len(text)
+		}
+	}
+	return total
+}
+
+// textLengths asks for the text of every field.
+func textLengths(batch *record.Batch) (total int) {
+	var text string
+	var scratch []byte
+	for row := range batch.Rows {
+		for _, column := range batch.Refs {
+			text, _, scratch = column.Text(row, scratch)
+			total += len(text)
+		}
+	}
+	return total
+}
+
+// rivalScan does the same with encoding/csv.
 func rivalScan(_ context.Context, s *site) error {
 	r := csv.NewReader(bufio.NewReaderSize(s.in.open(), rivalBuffer))
 	r.ReuseRecord = true

@@ -30,7 +30,7 @@ func ratioOf(least float64) goal {
 func ratioTo(name string, least float64) goal {
 	return goal{text: fmt.Sprintf("≥ %g× %s", least, name), rival: name, judge: func(r *result) (string, bool) {
 		ratio := r.speedup(r.find(name))
-		return times(ratio, least), ratio >= least
+		return times(ratio, least) + r.tunedWithin(least), ratio >= least
 	}}
 }
 
