@@ -11,7 +11,6 @@ import (
 	"github.com/klauspost/compress/gzip"
 
 	"github.com/seed149ec23d/s3writer"
-	"github.com/seed149ec23d/s3writer/s3writertest"
 )
 
 // gzipText compresses text.
@@ -45,8 +44,7 @@ func (q *quoting) Close() error {
 
 // TestCleaning delivers a table through the steps that clean one, together.
 func TestCleaning(t *testing.T) {
-	srv := s3writertest.NewServer(bucket)
-	defer srv.Close()
+	srv := newServer(t)
 	in := "\xff\xfe" + string(utf16le("id,city,email\r\n1, Plzeň ,ada@example.com\r\n 1,Brno,\r\n2,\"\",grace@example.com\r\n"))
 	report := write(t, newWriter(t, srv), s3writer.NewTable("t.csv", strings.NewReader(gzipText(in)),
 		s3writer.Decompress(), s3writer.FromCharset("windows-1250"),
@@ -55,6 +53,26 @@ func TestCleaning(t *testing.T) {
 	wantObject(t, srv, "t.csv", "id;city;email\n1;Plze\xf2;\n2;\"\";\n")
 	if r := report.Tables[0]; r.RowsRead != 3 || r.RowsWritten != 2 || r.RowsFiltered != 1 {
 		t.Errorf("%d rows were read, %d written, %d filtered; want 3, 2, 1", r.RowsRead, r.RowsWritten, r.RowsFiltered)
+	}
+}
+
+// TestContentTypeOfCharset is the charset's that the object is in.
+func TestContentTypeOfCharset(t *testing.T) {
+	for _, test := range []struct {
+		key, want  string
+		processors []s3writer.Processor
+	}{
+		{"t.csv", "text/csv; charset=iso-8859-2", list(s3writer.ToCharset("latin2"))},
+		{"t.txt", "text/plain; charset=utf-16", list(s3writer.ToCharset("utf-16"))},
+		{"t.csv", "text/csv; charset=utf-16le", list(s3writer.Select("id"), s3writer.ToCharsetLossy("utf-16le"))},
+		{"t.csv", "text/csv; charset=utf-8", list(s3writer.FromCharset("latin2"))},
+		{"t.csv.gz", "application/gzip", list(s3writer.ToCharset("latin2"), s3writer.Gzip())},
+	} {
+		srv := newServer(t)
+		write(t, newWriter(t, srv), csv(test.key, "id\n1\n", test.processors...))
+		if o, ok := srv.Object(bucket, test.key); !ok || o.ContentType != test.want {
+			t.Errorf("%s, %v: Content-Type %q, want %q", test.key, test.processors, o.ContentType, test.want)
+		}
 	}
 }
 
@@ -81,6 +99,10 @@ func TestCleaningErrors(t *testing.T) {
 			"step 2 FromCharset: reads the source's bytes, but Trim before it has already taken them; put FromCharset first"},
 		{"a step behind ToCharset", "", list(s3writer.ToCharset("utf-16le"), s3writer.Trim()),
 			"step 2 Trim: needs records, but ToCharset before it leaves none; put Trim first"},
+		{"ToCharset behind a compressor", "", list(s3writer.Gzip(), s3writer.ToCharset("latin2")),
+			"step 2 ToCharset: needs text, but Gzip before it leaves none; put ToCharset first"},
+		{"ToCharset twice", "", list(s3writer.ToCharset("utf-16"), s3writer.ToCharset("latin2")),
+			"step 2 ToCharset: needs UTF-8, but what is before it leaves utf-16; leave one of them out"},
 		{"undecodable", "id,n\n1,\x81\n", list(s3writer.FromCharset("windows-1252"), s3writer.Select("n")),
 			"step 1 FromCharset: byte 7: 0x81 is no character of windows-1252"},
 		{"undecodable, copied", "id,n\n1,\x81\n", list(s3writer.FromCharset("windows-1252")),
@@ -92,8 +114,7 @@ func TestCleaningErrors(t *testing.T) {
 		{"no such column", "id\n", list(s3writer.Dedupe("ID")), `step 1 Dedupe: no column "ID": there are id`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			srv := s3writertest.NewServer(bucket)
-			defer srv.Close()
+			srv := newServer(t)
 			_, err := newWriter(t, srv).Write(t.Context(), csv("t.csv", test.in, test.processors...))
 			wantText(t, err, `s3writer: table "t.csv": `+test.want)
 			wantNothing(t, srv)

@@ -187,8 +187,12 @@ var contentTypes = map[string]string{
 	".bz2":     "application/x-bzip2",
 }
 
-func contentType(key string) string {
+// contentType is that of a key; charset is what text is in, "" for UTF-8.
+func contentType(key, charset string) string {
 	if t, ok := contentTypes[strings.ToLower(path.Ext(key))]; ok {
+		if charset != "" {
+			t = strings.Replace(t, "charset=utf-8", "charset="+charset, 1)
+		}
 		return t
 	}
 	return "application/octet-stream"

@@ -48,7 +48,7 @@ func (d *delivery) accepts(o *chain.Object) error { return checkKey(d.keys.of(o)
 
 // object is how the engine is told to make an object.
 func (d *delivery) object(key string) upload.Object {
-	o := upload.Object{Key: key, Size: -1, ContentType: contentType(key), Sent: func(n int64) {
+	o := upload.Object{Key: key, Size: -1, ContentType: contentType(key, d.program.Charset()), Sent: func(n int64) {
 		d.sent.Add(n)
 		d.tell(false)
 	}}

@@ -36,6 +36,7 @@ type Step struct {
 
 	ext        string // extension of what an encoder or a writer leaves, with its dot
 	compressor bool
+	charset    string                   // of what a writer leaves, which takes UTF-8; "": any
 	ordered    bool                     // batches have to come one by one, in order
 	concurrent bool                     // but the caller vouches that they need not
 	callback   bool                     // calls somebody's function with records
@@ -151,8 +152,14 @@ func (p *Program) add(n, last *numbered) error {
 		}
 		p.encoder = n
 	case writerStep:
-		if first := p.compressorBefore(); n.compressor && first != nil {
+		first := p.compressorBefore()
+		switch {
+		case n.compressor && first != nil:
 			return fmt.Errorf("compresses what %s before it has compressed already; leave one of them out", first.name)
+		case n.charset != "" && first != nil:
+			return fmt.Errorf("needs text, but %s before it leaves none; put %s first", first.name, n.name)
+		case n.charset != "" && p.Charset() != "":
+			return fmt.Errorf("needs UTF-8, but what is before it leaves %s; leave one of them out", p.Charset())
 		}
 		p.writers = append(p.writers, *n)
 	}
@@ -166,6 +173,17 @@ func (p *Program) compressorBefore() *numbered {
 		}
 	}
 	return nil
+}
+
+// Charset returns the charset of the objects, as Content-Type has it; "" is
+// UTF-8, or whatever an encoder leaves.
+func (p *Program) Charset() string {
+	for i := range p.writers {
+		if c := p.writers[i].charset; c != "" {
+			return c
+		}
+	}
+	return ""
 }
 
 func needsRecords(n, last *numbered) error {

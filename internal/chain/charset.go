@@ -238,6 +238,9 @@ func ToCharset(name string, lossy bool) Step {
 	}
 	var c charset
 	c, step.err = findCharset(name)
+	if step.charset = c.name; c.mark {
+		step.charset = "utf-16" // RFC 2781: the mark tells the byte order
+	}
 	step.worst = c.worst(lossy)
 	step.openBytes = func(next ByteSink, _ int) (ByteSink, error) {
 		return &encodingSink{next: next, charset: c, lossy: lossy,
