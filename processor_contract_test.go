@@ -102,6 +102,16 @@ var contracts = []struct {
 		processortest.Objects("id\n1\n3\n", "id\n2\n"), byCountry}},
 	{"PartitionBy and SplitRows", s3writer.Chain(s3writer.PartitionBy("country"), s3writer.SplitRows(700), s3writer.JSONLines()), "id,country\n1,CZ\n2,DE\n3,CZ\n",
 		[]processortest.Want{byCountry}},
+	{"Trim", s3writer.Trim("note"), "id,note\n1,  a b\n2,\" \"\n3,\n", []processortest.Want{
+		perRow([]string{"id", "note"}, func(_ int, in values) values {
+			if in[1].IsNull() {
+				return in
+			}
+			return values{in[0], s3writer.Text(strings.TrimSpace(in[1].String()))}
+		})}},
+	{"Redact", s3writer.Redact("name"), anyUsers, []processortest.Want{
+		perRow([]string{"id", "name", "note"}, func(_ int, in values) values { return values{in[0], s3writer.Value{}, in[2]} })}},
+	{"Dedupe", s3writer.Dedupe("note"), anyUsers, []processortest.Want{processortest.Rows(firstOfNote)}},
 	{"FormatCSV", s3writer.FormatCSV(s3writer.CSV{}), "", nil},
 	{"FormatCSV in the dialect of Hive", s3writer.FormatCSV(hive), "id,note\n1,a b\n2,\n", []processortest.Want{
 		processortest.Dialect(hive), processortest.Objects("1\ta b\n2\t\\N\n"), processortest.RowPreserving()}},
@@ -120,6 +130,9 @@ var contracts = []struct {
 		perRow([]string{"id", "name"}, func(_ int, in values) values {
 			return values{in[0], s3writer.Text(strings.ToLower(in[1].String()))}
 		})}},
+	{"FromCharset", s3writer.FromCharset("utf-8"), "", nil},
+	{"FromCharset FromCharsetLossy ToCharset ToCharsetLossy", s3writer.Chain(s3writer.FromCharset("latin2"), s3writer.ToCharset("latin2")),
+		"id,name\n1,\xf8\n", []processortest.Want{processortest.Objects("id,name\n1,\xf8\n")}},
 	{"Decompress of what is not compressed", s3writer.Decompress(), "", nil},
 	{"Decompress", s3writer.Decompress(), "", []processortest.Want{processortest.Source(gzipped)}},
 }
@@ -152,6 +165,19 @@ func TestContractsAreComplete(t *testing.T) {
 			}
 		}
 	}
+}
+
+// firstOfNote is the first row of each note.
+func firstOfNote(in processortest.Table) processortest.Table {
+	out := processortest.Table{Columns: in.Columns}
+	seen := map[s3writer.Value]bool{}
+	for _, row := range in.Rows {
+		if !seen[row[2]] {
+			seen[row[2]] = true
+			out.Rows = append(out.Rows, row)
+		}
+	}
+	return out
 }
 
 func noNote(r s3writer.Record) bool { return r.Get("note") == "" }

@@ -51,6 +51,7 @@ func hashed(b *record.Batch, cols []int, macs *sync.Pool) *record.Vector {
 	mac := macs.Get().(hash.Hash)
 	defer macs.Put(mac)
 	out := record.NewBuilder(len(cols))
+	out.Reserve(b.Rows, b.Len()*len(cols)*2*sha256.Size)
 	var sum [sha256.Size]byte
 	var text [2 * sha256.Size]byte
 	var in []byte

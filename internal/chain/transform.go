@@ -428,6 +428,7 @@ func RowNumber(column string) Step {
 		var digits []byte
 		return addColumn(s, record.Column{Name: column, Type: record.Int64}, func(b *record.Batch) *record.Vector {
 			out := record.NewBuilder(1)
+			out.Reserve(b.Rows, b.Len()*(len(strconv.FormatInt(number+int64(b.Len()), 10))))
 			for i, n := 0, b.Len(); i < n; i++ {
 				for row := b.Row(i); out.Rows() < row; out.EndRow() {
 					out.NULL()

@@ -3,6 +3,7 @@ package record
 import (
 	"errors"
 	"math"
+	"slices"
 	"unsafe"
 )
 
@@ -15,10 +16,18 @@ type Builder struct {
 	null  []uint64
 	field int // of the row being built
 	rows  int
+
+	before, size int // bounds and text of the vector before: the next may be as large
 }
 
 // NewBuilder returns a builder of rows of width fields.
 func NewBuilder(width int) *Builder { return &Builder{width: width} }
+
+// Reserve makes room for so many more rows, and bytes of text in them.
+func (b *Builder) Reserve(rows, bytes int) {
+	b.off = slices.Grow(b.off, rows*(b.width+1))
+	b.text = slices.Grow(b.text, min(bytes, maxText))
+}
 
 // Rows returns the number of whole rows collected.
 func (b *Builder) Rows() int { return b.rows }
@@ -36,6 +45,10 @@ const maxText = math.MaxInt32 - 1
 // grow panics with an error of the row if the vector cannot hold n bytes more.
 // Vectors are handed on long before: only a single row can be as large.
 func (b *Builder) grow(n int) {
+	if b.off == nil && b.before > 0 {
+		b.off = make([]uint32, 0, b.before)
+		b.text = make([]byte, 0, b.size+b.size/16)
+	}
 	if n > maxText-len(b.text) {
 		panic(&ColumnError{Err: errors.New("the row is larger than 2 GiB")})
 	}
@@ -64,6 +77,7 @@ func (b *Builder) NULL() {
 		b.null = append(b.null, 0)
 	}
 	b.null[bit>>6] |= 1 << (bit & 63)
+	b.grow(0)
 	b.off = append(b.off, uint32(len(b.text)))
 	b.field++
 }
@@ -99,11 +113,7 @@ func (b *Builder) Vector() *Vector {
 		Stride: b.width + 1,
 		Null:   b.null,
 	}
-	*b = Builder{
-		width: b.width,
-		text:  make([]byte, 0, len(b.text)+len(b.text)/16),
-		off:   make([]uint32, 0, len(b.off)),
-	}
+	*b = Builder{width: b.width, before: len(b.off), size: len(b.text)}
 	return v
 }
 
