@@ -4,14 +4,17 @@ import (
 	"bytes"
 	"crypto/hmac"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"encoding/xml"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
+	"unicode/utf16"
 
 	"github.com/klauspost/compress/gzip"
 
@@ -89,11 +92,18 @@ var contracts = []struct {
 		perRow([]string{"id", "name", "note", "number"}, func(n int, in values) values { return append(in[:3:3], number(n)) })}},
 	{"Hash", s3writer.Hash([]byte("key"), "note"), anyUsers, []processortest.Want{
 		perRow([]string{"id", "name", "note"}, func(_ int, in values) values { return values{in[0], in[1], hashed(in[2])} })}},
+	{"Trim", s3writer.Trim("note"), anyUsers, []processortest.Want{
+		perRow([]string{"id", "name", "note"}, func(_ int, in values) values { return values{in[0], in[1], trimmed(in[2])} })}},
+	{"Redact", s3writer.Redact("note"), anyUsers, []processortest.Want{
+		perRow([]string{"id", "name", "note"}, func(_ int, in values) values { return values{in[0], in[1], {}} })}},
+	{"Dedupe", s3writer.Dedupe("id"), "id,name\n1,Ada\n2,Grace\n1,Barbara\n", []processortest.Want{
+		processortest.Objects("id,name\n1,Ada\n2,Grace\n"), processortest.Rows(firstOfEach)}},
+	{"Dedupe of whole rows", s3writer.Dedupe(), "", []processortest.Want{processortest.Rows(distinct)}},
 	{"Chain of nothing", s3writer.Chain(), "", nil},
 	{"Chain from end to end", s3writer.Chain(s3writer.Decompress(), s3writer.Select("id"), s3writer.JSONLines(), s3writer.Gzip()), anyUsers, nil},
 	{"Named", s3writer.Named("numbers", s3writer.RowNumber("number")), anyUsers, nil},
-	{"SplitRows", s3writer.SplitRows(3), "id,name\n1,Ada\n2,Grace\n3,Barbara\n4,Edsger\n", []processortest.Want{
-		processortest.Objects("id,name\n1,Ada\n2,Grace\n3,Barbara\n", "id,name\n4,Edsger\n"), processortest.RowPreserving()}},
+	{"SplitRows", s3writer.Chain(s3writer.Limit(4), s3writer.SplitRows(3)), "id,name\n1,Ada\n2,Grace\n3,Barbara\n4,Edsger\n", []processortest.Want{
+		processortest.Objects("id,name\n1,Ada\n2,Grace\n3,Barbara\n", "id,name\n4,Edsger\n"), firstRows(4)}},
 	{"SplitRows of any table", s3writer.SplitRows(1_000), "", nil},
 	{"SplitRows and Gzip", s3writer.Chain(s3writer.SplitRows(1_000), s3writer.Gzip()), "", nil},
 	{"SplitSize", s3writer.SplitSize(64 << 10), "", nil},
@@ -133,6 +143,10 @@ var contracts = []struct {
 	{"FromCharset", s3writer.FromCharset("utf-8"), "", nil},
 	{"FromCharset FromCharsetLossy ToCharset ToCharsetLossy", s3writer.Chain(s3writer.FromCharset("latin2"), s3writer.ToCharset("latin2")),
 		"id,name\n1,\xf8\n", []processortest.Want{processortest.Objects("id,name\n1,\xf8\n")}},
+	{"ToCharset", s3writer.ToCharset("utf-16le"), "", []processortest.Want{processortest.Undo(fromUTF16)}},
+	{"ToCharsetLossy and Gzip", s3writer.Chain(s3writer.ToCharsetLossy("windows-1252"), s3writer.Gzip()), "id,name\n1,Ada\n", nil},
+	{"FromCharset", s3writer.FromCharset("utf-16le"), "", []processortest.Want{processortest.Source(toUTF16)}},
+	{"FromCharsetLossy", s3writer.FromCharsetLossy("utf-16le"), anyUsers, []processortest.Want{processortest.Source(toUTF16)}},
 	{"Decompress of what is not compressed", s3writer.Decompress(), "", nil},
 	{"Decompress", s3writer.Decompress(), "", []processortest.Want{processortest.Source(gzipped)}},
 }
@@ -204,6 +218,53 @@ func hashed(v s3writer.Value) s3writer.Value {
 	mac := hmac.New(sha256.New, []byte("key"))
 	io.WriteString(mac, v.String())
 	return s3writer.Text(hex.EncodeToString(mac.Sum(nil)))
+}
+
+func trimmed(v s3writer.Value) s3writer.Value {
+	if v.IsNull() {
+		return v
+	}
+	return s3writer.Text(strings.TrimSpace(v.String()))
+}
+
+// firstOfEach has the first row of each value of the first column.
+func firstOfEach(in processortest.Table) processortest.Table {
+	return firstBy(in, func(row values) any { return row[0] })
+}
+
+func distinct(in processortest.Table) processortest.Table {
+	return firstBy(in, func(row values) any { return fmt.Sprintf("%#v", row) })
+}
+
+func firstBy(in processortest.Table, key func(values) any) processortest.Table {
+	out := processortest.Table{Columns: in.Columns}
+	seen := map[any]bool{}
+	for _, row := range in.Rows {
+		if k := key(row); !seen[k] {
+			seen[k] = true
+			out.Rows = append(out.Rows, row)
+		}
+	}
+	return out
+}
+
+func toUTF16(text []byte) (out []byte, err error) {
+	for _, unit := range utf16.Encode([]rune(string(text))) {
+		out = binary.LittleEndian.AppendUint16(out, unit)
+	}
+	return out, nil
+}
+
+func fromUTF16(r io.Reader) (io.Reader, error) {
+	body, err := io.ReadAll(r)
+	if len(body)%2 != 0 {
+		return nil, errors.New("an odd number of bytes")
+	}
+	units := make([]uint16, len(body)/2)
+	for i := range units {
+		units[i] = binary.LittleEndian.Uint16(body[2*i:])
+	}
+	return strings.NewReader(string(utf16.Decode(units))), err
 }
 
 var perTag = s3writer.RecordFunc(func([]s3writer.Column) (s3writer.RecordStep, error) {
