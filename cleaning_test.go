@@ -68,11 +68,13 @@ func TestContentTypeOfCharset(t *testing.T) {
 		{"t.csv", "text/csv; charset=utf-8", list(s3writer.FromCharset("latin2"))},
 		{"t.csv.gz", "application/gzip", list(s3writer.ToCharset("latin2"), s3writer.Gzip())},
 	} {
-		srv := newServer(t)
-		write(t, newWriter(t, srv), csv(test.key, "id\n1\n", test.processors...))
-		if o, ok := srv.Object(bucket, test.key); !ok || o.ContentType != test.want {
-			t.Errorf("%s, %v: Content-Type %q, want %q", test.key, test.processors, o.ContentType, test.want)
-		}
+		t.Run(test.want, func(t *testing.T) {
+			srv := newServer(t)
+			write(t, newWriter(t, srv), csv(test.key, "id\n1\n", test.processors...))
+			if o, ok := srv.Object(bucket, test.key); !ok || o.ContentType != test.want {
+				t.Errorf("%s, %v: Content-Type %q, want %q", test.key, test.processors, o.ContentType, test.want)
+			}
+		})
 	}
 }
 

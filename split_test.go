@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"runtime"
@@ -79,32 +80,35 @@ func numbered(n, countries int) (text string, byCountry map[string]string, notes
 func TestSplitRowsGivesEachObjectThatMany(t *testing.T) {
 	for _, rows := range []int{0, 1, 9, 10, 11, 1000, 30_000} {
 		for _, n := range []int64{1, 7, 10, 64, 1000} {
-			if int64(rows)/n > 1000 {
-				continue
-			}
-			var in strings.Builder
-			in.WriteString("id\n")
-			for i := range rows {
-				fmt.Fprintln(&in, i)
-			}
-			srv := newServer(t)
-			report := write(t, newWriter(t, srv), csv("t.csv", in.String(), s3writer.SplitRows(n)))
-			objects := report.Tables[0].Objects
-			if want := max(1, (rows+int(n)-1)/int(n)); len(objects) != want {
-				t.Fatalf("%d rows by %d: %d objects, want %d", rows, n, len(objects), want)
-			}
-			for i, o := range objects {
-				if want := fmt.Sprintf("t-%05d.csv", i+1); o.Key != want {
-					t.Errorf("object %d is %q, want %q", i, o.Key, want)
-				}
-				if want := min(n, int64(rows)-int64(i)*n); o.Rows != want || o.State != s3writer.Committed {
-					t.Errorf("object %q has %d rows and is %v, want %d", o.Key, o.Rows, o.State, want)
-				}
-			}
-			if got := joinedRows(t, contents(srv), "t-", "id\n"); "id\n"+got != in.String() {
-				t.Errorf("%d rows by %d: the objects are not the table", rows, n)
+			if int64(rows)/n <= 1000 {
+				t.Run(fmt.Sprint(rows, " by ", n), func(t *testing.T) { splitRows(t, rows, n) })
 			}
 		}
+	}
+}
+
+func splitRows(t *testing.T, rows int, n int64) {
+	var in strings.Builder
+	in.WriteString("id\n")
+	for i := range rows {
+		fmt.Fprintln(&in, i)
+	}
+	srv := newServer(t)
+	report := write(t, newWriter(t, srv), csv("t.csv", in.String(), s3writer.SplitRows(n)))
+	objects := report.Tables[0].Objects
+	if want := max(1, (rows+int(n)-1)/int(n)); len(objects) != want {
+		t.Fatalf("%d objects, want %d", len(objects), want)
+	}
+	for i, o := range objects {
+		if want := fmt.Sprintf("t-%05d.csv", i+1); o.Key != want {
+			t.Errorf("object %d is %q, want %q", i, o.Key, want)
+		}
+		if want := min(n, int64(rows)-int64(i)*n); o.Rows != want || o.State != s3writer.Committed {
+			t.Errorf("object %q has %d rows and is %v, want %d", o.Key, o.Rows, o.State, want)
+		}
+	}
+	if got := joinedRows(t, contents(srv), "t-", "id\n"); "id\n"+got != in.String() {
+		t.Error("the objects are not the table")
 	}
 }
 
@@ -244,26 +248,22 @@ func TestDivisionIsDeterministic(t *testing.T) {
 	} {
 		var want map[string]string
 		for _, procs := range []int{1, 2, 8} {
-			before := runtime.GOMAXPROCS(procs)
-			srv := newServer(t)
-			write(t, newWriter(t, srv), csv("t.csv", text, steps...))
-			runtime.GOMAXPROCS(before)
-			got := map[string]string{}
-			for _, key := range srv.Keys(bucket) {
-				body, _ := srv.Get(bucket, key)
-				got[key] = string(body)
-			}
-			if want == nil {
-				want = got
-			}
-			if len(got) != len(want) {
-				t.Fatalf("%v: %d objects with %d cores, %d with one", steps, len(got), procs, len(want))
-			}
-			for key, body := range want {
-				if got[key] != body {
-					t.Fatalf("%v: object %q differs with %d cores", steps, key, procs)
+			t.Run(fmt.Sprint(steps, procs), func(t *testing.T) {
+				defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(procs))
+				srv := newServer(t)
+				write(t, newWriter(t, srv), csv("t.csv", text, steps...))
+				got := map[string]string{}
+				for _, key := range srv.Keys(bucket) {
+					body, _ := srv.Get(bucket, key)
+					got[key] = string(body)
 				}
-			}
+				if want == nil {
+					want = got
+				}
+				if !maps.Equal(got, want) {
+					t.Errorf("%d objects that are not the %d of one core", len(got), len(want))
+				}
+			})
 		}
 	}
 }
@@ -367,13 +367,15 @@ func TestDividedTableFailsWhole(t *testing.T) {
 		{s3writer.PartitionBy("country"), s3writer.Gzip()},
 	} {
 		for _, opts := range [][]s3writer.Option{nil, {s3writer.WithMemory(16 << 20)}, {s3writer.WithMemory(16 << 20), s3writer.WithSpill(t.TempDir())}} {
-			srv := newServer(t)
-			src := io.MultiReader(strings.NewReader(text), endsWith{boom})
-			_, err := newWriter(t, srv, opts...).Write(t.Context(), s3writer.NewTable("t.csv", src, steps...))
-			if !errors.Is(err, boom) {
-				t.Errorf("got %v", err)
-			}
-			wantNothing(t, srv)
+			t.Run(fmt.Sprint(steps, len(opts)), func(t *testing.T) {
+				srv := newServer(t)
+				src := io.MultiReader(strings.NewReader(text), endsWith{boom})
+				_, err := newWriter(t, srv, opts...).Write(t.Context(), s3writer.NewTable("t.csv", src, steps...))
+				if !errors.Is(err, boom) {
+					t.Errorf("got %v", err)
+				}
+				wantNothing(t, srv)
+			})
 		}
 	}
 }

@@ -333,7 +333,7 @@ func (t trial) judge(key, body string, res Result, err error) {
 // clear makes the server forget the trial.
 func (t trial) clear() {
 	t.srv.ClearFaults()
-	client := s3.New(t.engine.cfg.Client.(*s3.Client).Options(), func(o *s3.Options) { o.Retryer = retry.NewStandard() })
+	client := s3.New(t.engine.cfg.Client.(*s3.Client).Options(), func(o *s3.Options) { o.Retryer, o.RetryMaxAttempts = retry.NewStandard(), 5 })
 	for _, u := range t.srv.Uploads(testBucket) {
 		client.AbortMultipartUpload(t.Context(), &s3.AbortMultipartUploadInput{Bucket: aws.String(testBucket), Key: &u.Key, UploadId: &u.UploadID})
 	}
