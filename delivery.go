@@ -131,7 +131,9 @@ func (d *delivery) start(ctx context.Context) context.Context {
 // run takes the table from its source to pending objects.
 func (d *delivery) run(ctx context.Context) {
 	defer d.admission.Release()
-	err := d.program.Run(ctx, d.input, &d.counts, func(o *chain.Object) (chain.ByteSink, error) { return d.open(ctx, o) })
+	objects, stop := context.WithCancelCause(ctx) // as long as the table, unless it fails
+	d.input.Failed = stop
+	err := d.program.Run(ctx, d.input, &d.counts, func(o *chain.Object) (chain.ByteSink, error) { return d.open(objects, o) })
 	d.count()
 	if err == nil {
 		err = d.accept()

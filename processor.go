@@ -231,7 +231,8 @@ func JSONLines() Processor { return step(chain.JSONLines()) }
 // until their value has enough of them; when it is full, the values with the
 // most rows get an object, and another one later. [WithSpill] lets rows wait on
 // disk instead: one object for each value. Every value costs about 512 bytes, of
-// an eighth of the memory; too many are an error. A warning is logged when the objects
+// at most an eighth of the memory, and every object about 1 KiB until it is
+// committed; too many values are an error. A warning is logged when the objects
 // are smaller than 1 MiB on average.
 //
 // PartitionBy stands before SplitRows and SplitSize. Steps on records may follow
@@ -240,7 +241,8 @@ func PartitionBy(columns ...string) Processor { return step(chain.PartitionBy(co
 
 // SplitRows begins a new object when one has n records, with a header row of its
 // own: "orders-00001.csv", "orders-00002.csv" and so on. It counts the records
-// that reach the end of the chain, wherever it stands. n must be positive.
+// that reach the end of the chain, wherever it stands. n must be positive. Every
+// object costs about 1 KiB of memory until the table is committed.
 func SplitRows(n int64) Processor { return step(chain.SplitRows(n)) }
 
 // SplitSize begins a new object before one would have more than bytes as
@@ -249,7 +251,8 @@ func SplitRows(n int64) Processor { return step(chain.SplitRows(n)) }
 // of it: the codec is asked what its input comes to, which costs a little
 // compression. What a [WriterFunc] makes of its input is not known before, nor
 // what an [EncoderFunc] does; objects then end as soon as what went in (behind an
-// encoder: came out) is as much, unless the writer has a method Flush() error. Rows of
+// encoder: came out) is as much, unless the writer has a method Flush() error
+// and makes its input smaller. Rows of
 // [PartitionBy] that wait on disk count with their uncompressed size.
 func SplitSize(bytes int64) Processor { return step(chain.SplitSize(bytes)) }
 

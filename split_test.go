@@ -201,7 +201,7 @@ func TestPartitionsAreComplete(t *testing.T) {
 			srv := newServer(t)
 			srv.SetMinPartSize(0)
 			steps := append([]s3writer.Processor{s3writer.PartitionBy("country")}, test.steps...)
-			report := write(t, newWriter(t, srv, test.opts...), csv("f/t.csv", strings.Repeat(text[:0], 0)+text, steps...))
+			report := write(t, newWriter(t, srv, test.opts...), csv("f/t.csv", text, steps...))
 			objects := contents(srv)
 			for country, want := range byCountry {
 				if got := joinedRows(t, objects, "f/country="+country+"/", "id,note\n"); got != want {

@@ -45,7 +45,7 @@ type Step struct {
 	division   division                 // how it divides rows among objects
 	plain      bool                     // an encoder whose output is hardly larger than its input
 	state      func(parallel int) int64 // bytes of memory that is held while it is open; may be nil
-	worst      func(n int64) int64      // the most that a writer makes of n bytes; nil: no more
+	worst      func(n int64) int64      // the most that a writer makes of n bytes; nil: not known, taken for n
 
 	wrap        func(io.Reader) (io.Reader, error)
 	open        func(*record.Schema) (*transform, error)
@@ -225,7 +225,7 @@ type Budget struct{ Memory, Object int64 }
 // Share is what a run has of the memory besides the pages of its objects.
 type Share struct {
 	Bytes   int64 // in all
-	Objects int   // that may be open at once
+	Objects int   // that may be open at once, or being closed
 	Waiting int64 // of Bytes: rows that wait for their partition's object
 
 	Partitions int64 // of Bytes: the partitions themselves
@@ -247,7 +247,7 @@ func (p *Program) Share(parallel int, b Budget) Share {
 	s.Bytes = p.flow(parallel) + int64(s.Objects)*p.codecState(parallel)
 	if p.Partitions() {
 		left := b.Memory - p.flow(1) - int64(s.Objects)*(b.Object+codec)
-		s.Partitions = min(b.Memory/8, left/4)
+		s.Partitions = max(1<<19, min(b.Memory/8, left/4))
 		s.Waiting = max(1<<20, min(b.Memory*2/5, left-s.Partitions))
 		s.Bytes += s.Waiting + s.Partitions
 	}

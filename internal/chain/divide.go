@@ -3,8 +3,10 @@ package chain
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/seed149ec23d/s3writer/internal/record"
 )
@@ -43,6 +45,7 @@ type divider struct {
 	slots   chan struct{} // one for each object that may be open
 	kept    []*object     // open, the one written to last at the end
 	closing sync.WaitGroup
+	closed  atomic.Int64 // objects that were finished
 }
 
 // partition is one combination of values, or all there is.
@@ -175,6 +178,9 @@ func (d *divider) write(j *job) error {
 // deliver adds rows and what they are encoded to, and begins objects as often
 // as it takes.
 func (d *divider) deliver(p *partition, g *group, rows []int32, encoded []byte) error {
+	if err := d.room(len(encoded)); err != nil {
+		return err
+	}
 	o := d.objectOf(p)
 	left := len(rows)
 	if most := d.run.division.rows; most > 0 {
@@ -255,21 +261,46 @@ func (d *divider) put(o *object, g *group, rows []int32, encoded []byte) error {
 	return nil
 }
 
+// large tells whether rows are too much to wait: they would not leave room for
+// others.
+func (d *divider) large(n int) bool { return int64(n) > d.waiting.max/16 }
+
+// room makes room for n bytes of rows that may have to wait.
+func (d *divider) room(n int) error {
+	if d.waiting == nil || d.enc == nil || d.held+int64(n) <= d.waiting.max*7/8 {
+		return nil
+	}
+	return d.relieve()
+}
+
 // wait keeps encoded rows until the object has enough of them.
 func (d *divider) wait(o *object, encoded []byte) error {
-	taken, err := o.rows.append(d.run.ctx, d.waiting, encoded)
-	o.size += int64(len(encoded))
-	if err != nil {
+	switch {
+	case !d.large(len(encoded)):
+		taken, err := o.rows.append(d.run.ctx, d.waiting, encoded)
+		d.held += taken
+		o.size += int64(len(encoded))
+		return err
+	case d.spill == nil:
+		if err := d.open(o); err != nil {
+			return err
+		}
+		return o.write(encoded)
+	}
+	if err := d.spillAll([]*object{o}); err != nil { // what is before them
 		return err
 	}
-	if d.held += taken; d.held > d.waiting.max*7/8 {
-		return d.relieve()
+	o.spilled, o.size = true, o.size+int64(len(encoded))
+	err := d.spill.write(o.id, int64(len(encoded)), func(f func([]byte) error) error { return f(encoded) })
+	if err != nil {
+		return d.step().error(err)
 	}
+	d.spill.seal()
 	return nil
 }
 
 // relieve makes room: rows that wait go to the disk, or else into objects, those
-// of the largest first.
+// of the largest first. The memory is free when those objects are closed.
 func (d *divider) relieve() error {
 	var largest []*object
 	for _, p := range d.order {
@@ -305,15 +336,14 @@ func (d *divider) spillAll(objects []*object) error {
 		if o.rows.size == 0 {
 			continue
 		}
-		if err := d.spill.add(o.id, &o.rows, d.waiting); err != nil {
+		err := d.spill.write(o.id, o.rows.size, func(f func([]byte) error) error { return o.rows.each(d.waiting, f) })
+		if err != nil {
 			return d.step().error(err)
 		}
 		o.spilled = true
 		d.release(o)
 	}
-	if err := d.spill.seal(); err != nil {
-		return d.step().error(err)
-	}
+	d.spill.seal()
 	return nil
 }
 
@@ -383,7 +413,7 @@ func (d *divider) end(p *partition) error {
 	case o.sink != nil:
 		i := slices.Index(d.kept, o)
 		d.kept = slices.Delete(d.kept, i, i+1)
-		return d.close(o, o.finish)
+		return d.close(o, nil)
 	}
 	if err := d.slot(); err != nil {
 		return err
@@ -394,29 +424,32 @@ func (d *divider) end(p *partition) error {
 		if err := o.open(); err != nil {
 			return err
 		}
-		if err := o.rows.each(d.waiting, o.write); err != nil {
-			o.abort()
-			return err
-		}
-		return o.finish()
+		return o.rows.each(d.waiting, o.write)
 	})
 }
 
-// close runs f, which closes an object that has a slot, beside the others if it
-// may. A failure ends the run.
-func (d *divider) close(o *object, f func() error) error {
+// close finishes an object that has a slot, after rest has written what is still
+// to be written, beside the others if it may. A failure ends the run.
+func (d *divider) close(o *object, rest func() error) error {
 	closed := func() error {
 		defer func() { <-d.slots }()
-		_, err := protect(func() (struct{}, error) { return struct{}{}, f() })
+		_, err := protect(func() (struct{}, error) { return struct{}{}, o.complete(rest) })
+		if err == nil {
+			d.closed.Add(1)
+		}
 		return err
 	}
 	if !d.parallel {
 		return closed()
 	}
 	d.closing.Go(func() {
-		if err := closed(); err != nil {
-			d.run.fail(err)
-		}
+		err := errGoexit
+		defer func() {
+			if err != nil {
+				d.run.fail(err)
+			}
+		}()
+		err = closed()
 	})
 	return nil
 }
@@ -444,7 +477,13 @@ func (d *divider) finish() error {
 		}
 	}
 	d.closing.Wait()
-	return context.Cause(d.run.ctx)
+	if err := context.Cause(d.run.ctx); err != nil {
+		return err
+	}
+	if n := d.closed.Load(); n != int64(d.objects) { // whatever may have gone wrong: no object is forgotten
+		return fmt.Errorf("only %d of %d objects were finished", n, d.objects)
+	}
+	return nil
 }
 
 // endSpilled ends the objects that have rows on the disk.
@@ -465,17 +504,15 @@ func (d *divider) endSpilled() error {
 		if err := d.slot(); err != nil {
 			return err
 		}
-		err := o.open()
-		if err != nil {
-			<-d.slots
+		d.kept = append(d.kept, o)
+		if err := o.open(); err != nil {
 			return err
 		}
-		if err = d.spill.read(o.id, o.write); err != nil {
-			o.abort()
-			<-d.slots
-			return err
+		if err := d.spill.read(o.id, o.write); err != nil {
+			return d.step().error(err)
 		}
-		if err := d.close(o, o.finish); err != nil {
+		d.kept = d.kept[:len(d.kept)-1]
+		if err := d.close(o, nil); err != nil {
 			return err
 		}
 	}
@@ -486,7 +523,9 @@ func (d *divider) endSpilled() error {
 func (d *divider) discard() {
 	d.closing.Wait()
 	for _, o := range d.kept {
-		o.abort()
+		if o.sink != nil {
+			o.abort()
+		}
 	}
 	if d.spill != nil {
 		d.spill.close()

@@ -29,18 +29,16 @@ func (o *object) open() error {
 	}
 	o.sink, o.bottom, o.enc = sink, bottom, d.enc
 	if o.enc == nil {
-		if o.enc, err = d.run.openEncoding(o, d.schema); err != nil {
-			sink.Abort()
-			return err
-		}
+		o.enc, err = d.run.openEncoding(o, d.schema)
 	}
-	if len(o.enc.start) > 0 {
-		if err := o.write(o.enc.start); err != nil {
-			sink.Abort()
-			return err
-		}
+	if err == nil && len(o.enc.start) > 0 {
+		err = o.write(o.enc.start)
 	}
-	return nil
+	if err != nil {
+		sink.Abort()
+		o.sink = nil
+	}
+	return err
 }
 
 // Write gives bytes to the sink.
@@ -52,6 +50,24 @@ func (o *object) Write(p []byte) (int, error) {
 func (o *object) write(p []byte) error {
 	_, err := o.Write(p)
 	return err
+}
+
+// complete writes the rest and finishes the object; if that fails, panics or
+// ends its goroutine, the object is aborted.
+func (o *object) complete(rest func() error) error {
+	filled := false
+	defer func() {
+		if !filled && o.sink != nil {
+			o.abort()
+		}
+	}()
+	if rest != nil {
+		if err := rest(); err != nil {
+			return err
+		}
+	}
+	filled = true
+	return o.finish()
 }
 
 // finish ends the object. It is complete then, or aborted.

@@ -30,6 +30,7 @@ type Input struct {
 	Share   Share
 	Spill   string              // folder for rows of partitions; "": they go into more objects
 	Accepts func(*Object) error // asked before the first object of a partition; may be nil
+	Failed  func(error)         // told of what ends the run, so that objects being finished end too; may be nil
 }
 
 // Counts is what a run has done so far. It may be read while the run goes on.
@@ -155,7 +156,12 @@ func (r *run) run() (err error) {
 }
 
 // fail ends the run; the first failure counts.
-func (r *run) fail(err error) { r.cancel(err) }
+func (r *run) fail(err error) {
+	r.cancel(err)
+	if r.in.Failed != nil {
+		r.in.Failed(err)
+	}
+}
 
 // copy passes the source's bytes on as they are.
 func (r *run) copy(src *source) error {

@@ -66,34 +66,33 @@ func removeSpills(dir string) {
 	}
 }
 
-// add writes what waits of an object.
-func (s *spill) add(id int, t *text, c *chunks) error {
+// write adds a run of n bytes of an object, which each gives to its argument.
+func (s *spill) write(id int, n int64, each func(func([]byte) error) error) error {
 	if s.file == nil {
 		if err := s.create(); err != nil {
 			return err
 		}
 	}
 	var head [2 * binary.MaxVarintLen64]byte
-	n := binary.PutUvarint(head[:], uint64(id))
-	n += binary.PutUvarint(head[n:], uint64(t.size))
-	_, err := s.out.Write(head[:n])
+	k := binary.PutUvarint(head[:], uint64(id))
+	k += binary.PutUvarint(head[k:], uint64(n))
+	_, err := s.out.Write(head[:k])
 	if err == nil {
-		err = t.each(c, func(p []byte) error {
+		err = each(func(p []byte) error {
 			_, err := s.out.Write(p)
 			return err
 		})
 	}
-	s.size += int64(n) + t.size
+	s.size += int64(k) + n
 	return s.failed(err)
 }
 
 // seal ends a segment.
-func (s *spill) seal() error {
+func (s *spill) seal() {
 	if s.size > s.from {
 		s.segments = append(s.segments, &segment{from: s.from, to: s.size})
 		s.from = s.size
 	}
-	return nil
 }
 
 func (s *spill) failed(err error) error {

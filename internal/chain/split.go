@@ -96,7 +96,8 @@ func (p *Program) Divides() bool { return p.division.divides() }
 // Partitions tells whether it does so by the values of columns.
 func (p *Program) Partitions() bool { return p.division.partition }
 
-// worst is the most that n bytes can be stored as.
+// worst is the most that n bytes can be stored as, if somebody's own writers do
+// not make more of them.
 func (p *Program) worst(n int64) int64 {
 	for i := range p.writers {
 		if f := p.writers[i].worst; f != nil {

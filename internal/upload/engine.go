@@ -105,8 +105,8 @@ func (e *Engine) Admit(ctx context.Context, extra int64) (*Admission, error) {
 func (e *Engine) AdmitStreams(ctx context.Context, streams int, extra int64) (*Admission, error) {
 	reserve := int64(streams) * e.reserve()
 	if need := reserve + extra; need > e.cfg.Memory || reserve > e.pool.budget {
-		return nil, fmt.Errorf("%d open objects and their codecs need %s, but the memory budget is %s",
-			streams, byteCount(need), byteCount(e.cfg.Memory))
+		return nil, fmt.Errorf("the table needs %s for its blocks, codecs and open objects (%d), but the memory budget is %s: raise WithMemory, or use fewer steps",
+			byteCount(need), streams, byteCount(e.cfg.Memory))
 	}
 	accounts, err := e.pool.admit(ctx, streams, e.reserve(), extra)
 	if err != nil {
