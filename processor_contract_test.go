@@ -112,16 +112,7 @@ var contracts = []struct {
 		processortest.Objects("id\n1\n3\n", "id\n2\n"), byCountry}},
 	{"PartitionBy and SplitRows", s3writer.Chain(s3writer.PartitionBy("country"), s3writer.SplitRows(700), s3writer.JSONLines()), "id,country\n1,CZ\n2,DE\n3,CZ\n",
 		[]processortest.Want{byCountry}},
-	{"Trim", s3writer.Trim("note"), "id,note\n1,  a b\n2,\" \"\n3,\n", []processortest.Want{
-		perRow([]string{"id", "note"}, func(_ int, in values) values {
-			if in[1].IsNull() {
-				return in
-			}
-			return values{in[0], s3writer.Text(strings.TrimSpace(in[1].String()))}
-		})}},
-	{"Redact", s3writer.Redact("name"), anyUsers, []processortest.Want{
-		perRow([]string{"id", "name", "note"}, func(_ int, in values) values { return values{in[0], s3writer.Value{}, in[2]} })}},
-	{"Dedupe", s3writer.Dedupe("note"), anyUsers, []processortest.Want{processortest.Rows(firstOfNote)}},
+	{"Dedupe where NULLs repeat", s3writer.Dedupe("note"), anyUsers, []processortest.Want{processortest.Rows(firstOfNote)}},
 	{"FormatCSV", s3writer.FormatCSV(s3writer.CSV{}), "", nil},
 	{"FormatCSV in the dialect of Hive", s3writer.FormatCSV(hive), "id,note\n1,a b\n2,\n", []processortest.Want{
 		processortest.Dialect(hive), processortest.Objects("1\ta b\n2\t\\N\n"), processortest.RowPreserving()}},
@@ -140,8 +131,7 @@ var contracts = []struct {
 		perRow([]string{"id", "name"}, func(_ int, in values) values {
 			return values{in[0], s3writer.Text(strings.ToLower(in[1].String()))}
 		})}},
-	{"FromCharset", s3writer.FromCharset("utf-8"), "", nil},
-	{"FromCharset FromCharsetLossy ToCharset ToCharsetLossy", s3writer.Chain(s3writer.FromCharset("latin2"), s3writer.ToCharset("latin2")),
+	{"FromCharset and ToCharset", s3writer.Chain(s3writer.FromCharset("latin2"), s3writer.ToCharset("latin2")),
 		"id,name\n1,\xf8\n", []processortest.Want{processortest.Objects("id,name\n1,\xf8\n")}},
 	{"ToCharset", s3writer.ToCharset("utf-16le"), "", []processortest.Want{processortest.Undo(fromUTF16)}},
 	{"ToCharsetLossy and Gzip", s3writer.Chain(s3writer.ToCharsetLossy("windows-1252"), s3writer.Gzip()), "id,name\n1,Ada\n", nil},
