@@ -139,7 +139,7 @@ func TestManyStages(t *testing.T) {
 		srv := newServer(t)
 		w := newWriter(t, srv, s3writer.WithMemory(16<<20))
 		_, err := w.Write(t.Context(), s3writer.NewTable("t.csv", untouchable{t}, steps...))
-		if err == nil || !strings.Contains(err.Error(), "need 52.5 MiB, but the memory budget is 16.0 MiB") {
+		if err == nil || !strings.Contains(err.Error(), "needs 52.5 MiB") {
 			t.Errorf("got %v, want an error that says how much is needed", err)
 		}
 		wantNothing(t, srv)

@@ -8,12 +8,16 @@ import (
 	"log/slog"
 	"maps"
 	"math/rand/v2"
+	"net/http"
 	"os"
 	"runtime"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/seed149ec23d/s3writer"
 	"github.com/seed149ec23d/s3writer/s3writertest"
@@ -443,5 +447,62 @@ func wantMention(t *testing.T, err error, want string) {
 	t.Helper()
 	if err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("got %v, want an error with %q", err, want)
+	}
+}
+
+// Rows that are larger than what may wait in memory go where they belong at once.
+func TestPartitionsOfHugeRows(t *testing.T) {
+	for _, opts := range [][]s3writer.Option{nil, {s3writer.WithSpill(t.TempDir())}} {
+		for _, size := range []int{1 << 20, 10 << 20} {
+			t.Run(fmt.Sprint(len(opts), size), func(t *testing.T) {
+				srv := newServer(t)
+				var in strings.Builder
+				in.WriteString("a,b\n")
+				for i := range 4 {
+					fmt.Fprintf(&in, "%d,%s\n", i%2, strings.Repeat("x", size))
+				}
+				write(t, newWriter(t, srv, append(opts, s3writer.WithMemory(16<<20))...), csv("t.csv", in.String(), s3writer.PartitionBy("a")))
+				for _, folder := range []string{"a=0/", "a=1/"} {
+					if got := joinedRows(t, contents(srv), folder, "b\n"); len(got) != 2*(size+1) {
+						t.Errorf("partition %s has %d bytes, want %d", folder, len(got), 2*(size+1))
+					}
+				}
+			})
+		}
+	}
+}
+
+// A function that ends its goroutine costs the table, never an object.
+func TestObjectInputThatEndsItsGoroutine(t *testing.T) {
+	text, _, _ := numbered(10_000, 30)
+	for _, step := range []s3writer.Processor{s3writer.PartitionBy("country"), s3writer.SplitRows(500)} {
+		t.Run(step.String(), func(t *testing.T) {
+			srv := newServer(t)
+			var calls atomic.Int32
+			table := csv("t.csv", text, step)
+			table.ObjectInput = func(*s3.CreateMultipartUploadInput) {
+				if calls.Add(1) == 3 {
+					runtime.Goexit()
+				}
+			}
+			_, err := newWriter(t, srv).Write(t.Context(), table)
+			wantMention(t, err, "runtime.Goexit")
+			wantNothing(t, srv)
+		})
+	}
+}
+
+// A table that fails does not wait for the objects that are being finished.
+func TestDividedTableFailsWhileServerHangs(t *testing.T) {
+	boom := errors.New("boom")
+	srv := newServer(t)
+	never, hung := make(chan struct{}), make(chan struct{}, 100)
+	defer close(never)
+	srv.Fail(s3writertest.Fault{Op: "UploadPart", Hang: never, Hook: func(*http.Request) { hung <- struct{}{} }})
+	src := io.MultiReader(strings.NewReader("id\n"+strings.Repeat(strings.Repeat("x", 1023)+"\n", 13<<10)),
+		readerFunc(func([]byte) (int, error) { <-hung; return 0, boom }))
+	_, err := newWriter(t, srv).Write(t.Context(), s3writer.NewTable("t.csv", src, s3writer.SplitSize(12<<20)))
+	if !errors.Is(err, boom) {
+		t.Errorf("got %v", err)
 	}
 }
