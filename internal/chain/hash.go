@@ -20,7 +20,7 @@ func Hash(key []byte, columns []string) Step {
 		return step
 	}
 	secret := append([]byte(nil), key...)
-	macs := &sync.Pool{New: func() any { return hmac.New(sha256.New, secret) }}
+	hashers := &sync.Pool{New: func() any { return &hasher{mac: hmac.New(sha256.New, secret)} }}
 	step.open = func(s *record.Schema) (*transform, error) {
 		cols, err := lookup(s, columns)
 		if err != nil {
@@ -33,8 +33,9 @@ func Hash(key []byte, columns []string) Step {
 		t := retype(s, changed)
 		rebind := t.apply
 		t.apply = func(b *record.Batch) error {
-			v := hashed(b, cols, macs)
-			refs := append([]record.Ref(nil), b.Refs...)
+			v := hashed(b, cols, hashers)
+			refs := b.NewRefs(len(b.Refs))
+			copy(refs, b.Refs)
 			for i, c := range cols {
 				refs[c] = record.Ref{Vector: v, Field: i}
 			}
@@ -46,15 +47,29 @@ func Hash(key []byte, columns []string) Step {
 	return step
 }
 
+// hasher is what one goroutine at a time makes hashes with.
+type hasher struct {
+	mac  hash.Hash
+	in   []byte
+	sum  [sha256.Size]byte
+	text [2 * sha256.Size]byte
+}
+
+// hash returns the hash of s, which is good until the next one.
+func (h *hasher) hash(s string) []byte {
+	h.in = append(h.in[:0], s...)
+	h.mac.Reset()
+	h.mac.Write(h.in)
+	hex.Encode(h.text[:], h.mac.Sum(h.sum[:0]))
+	return h.text[:]
+}
+
 // hashed makes the vector of the hashes of some columns.
-func hashed(b *record.Batch, cols []int, macs *sync.Pool) *record.Vector {
-	mac := macs.Get().(hash.Hash)
-	defer macs.Put(mac)
+func hashed(b *record.Batch, cols []int, hashers *sync.Pool) *record.Vector {
+	h := hashers.Get().(*hasher)
+	defer hashers.Put(h)
 	out := record.NewBuilder(len(cols))
 	out.Reserve(b.Rows, b.Len()*len(cols)*2*sha256.Size)
-	var sum [sha256.Size]byte
-	var text [2 * sha256.Size]byte
-	var in []byte
 	selected := 0
 	for row := range b.Rows {
 		if selected >= b.Len() || b.Row(selected) != row {
@@ -71,11 +86,7 @@ func hashed(b *record.Batch, cols []int, macs *sync.Pool) *record.Vector {
 				out.NULL()
 				continue
 			}
-			in = append(in[:0], v.String()...)
-			mac.Reset()
-			mac.Write(in)
-			hex.Encode(text[:], mac.Sum(sum[:0]))
-			out.Bytes(text[:])
+			out.Bytes(h.hash(v.String()))
 		}
 		out.EndRow()
 	}

@@ -135,6 +135,7 @@ type run struct {
 	rejected []int64 // rows that a Limit may not have needed, ascending
 	settled  int64   // rows rejected before those
 
+	free freeJobs
 	sole bool           // no two batches are of one block's rows: they can be released
 	wait sync.WaitGroup // of the stages
 	busy sync.WaitGroup // of everything that may be in somebody's code when the run ends
@@ -211,7 +212,7 @@ func (r *run) copyTo(sink ByteSink, src *source, reader io.Reader) error {
 			return j.err
 		}
 		_, err = sink.Write(j.out)
-		j.release()
+		r.freeJob(j)
 		if err != nil {
 			return err
 		}
@@ -329,7 +330,7 @@ func (r *run) openSteps(s *record.Schema) error {
 	r.stages[0].numbers = true
 	r.sole = !slices.ContainsFunc(r.records, func(s numbered) bool { return s.adds })
 	for i, st := range r.stages[:len(r.stages)-1] {
-		st.next = r.stages[i+1]
+		st.next, st.handedOn = r.stages[i+1], st.handOn
 	}
 	return nil
 }

@@ -169,6 +169,7 @@ func (s *source) feedBlocks(first *stage) error {
 	if len(s.schema.Columns) == 0 {
 		return nil
 	}
+	decode := s.decode
 	for {
 		block, err := s.scanner.Next()
 		if err == io.EOF {
@@ -177,7 +178,9 @@ func (s *source) feedBlocks(first *stage) error {
 		if err != nil {
 			return err
 		}
-		if err := first.submit(&job{block: block}, s.decode); err != nil {
+		j := s.run.newJob()
+		j.block = block
+		if err := first.submit(j, decode); err != nil {
 			return err
 		}
 	}
@@ -186,7 +189,7 @@ func (s *source) feedBlocks(first *stage) error {
 // decode makes the batch of a block, in the job's own goroutine.
 func (s *source) decode(j *job) {
 	b, bad := s.scanner.Decode(j.block)
-	j.batches, j.bad = windows(b), bad
+	j.batches, j.bad = windows(j.one[:0], b), bad
 	j.rows = int64(b.Rows + len(bad))
 	j.block = record.Block{}
 }
@@ -195,12 +198,12 @@ func (s *source) decode(j *job) {
 // where rows are shorter than eight bytes.
 const windowRows = BlockSize / 8
 
-// windows cuts a batch that was just decoded into batches of windowRows.
-func windows(b *record.Batch) []*record.Batch {
+// windows cuts a batch that was just decoded into batches of windowRows, which
+// it appends to cut.
+func windows(cut []*record.Batch, b *record.Batch) []*record.Batch {
 	if b.Rows <= windowRows {
-		return []*record.Batch{b}
+		return append(cut, b)
 	}
-	var cut []*record.Batch
 	for from := 0; from < b.Rows; from += windowRows {
 		to := min(from+windowRows, b.Rows)
 		v := *b.Source
@@ -229,7 +232,9 @@ func (s *source) feedRecords(first *stage) error {
 	send := func() error {
 		n := int64(b.Rows())
 		batch := b.Batch(s.schema)
-		return first.submit(&job{batches: []*record.Batch{batch}, rows: n}, nil)
+		j := s.run.jobOf(batch)
+		j.rows = n
+		return first.submit(j, nil)
 	}
 	err := s.run.in.Source.Records.Each(b, func() error {
 		if b.Size() >= BlockSize || b.Rows() >= batchRows {
@@ -250,7 +255,8 @@ func (s *source) feedRecords(first *stage) error {
 func (s *source) copyBlocks(r io.Reader, out *queue) {
 	s.feed(out, func() error {
 		for {
-			j := &job{ready: closed}
+			j := s.run.newJob()
+			j.ready = closed
 			buf := j.buffer()
 			if cap(buf) < BlockSize {
 				buf = make([]byte, BlockSize)

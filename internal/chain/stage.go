@@ -5,55 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 
 	"github.com/seed149ec23d/s3writer/internal/record"
 )
-
-// job is a block of the source, or what a step made of it, on its way through
-// the pipeline. One goroutine at a time has it.
-type job struct {
-	block   record.Block
-	batches []*record.Batch
-	windows []*record.Batch // more of them, that the stage works on in order
-	bad     []record.BadRow
-	rows    int64 // of the source, bad ones included
-	out     []byte
-	encoded int     // batches that out and what was written before have
-	rowsOut int     // and rows of the next one
-	buf     *[]byte // where out came from
-
-	// Of a table that is divided among objects:
-	groups []group // not encoded yet
-	pieces []piece // what out is made of
-	packed bool
-	err    error
-	ready  chan struct{}
-}
-
-var buffers = sync.Pool{New: func() any { return new([]byte) }}
-
-// buffer gives the job a buffer for its output.
-func (j *job) buffer() []byte {
-	j.buf = buffers.Get().(*[]byte)
-	return (*j.buf)[:0]
-}
-
-// recycle gives back the job's buffer.
-func (j *job) recycle() {
-	if j.buf != nil && cap(j.out) <= 2*maxOut {
-		*j.buf = j.out[:0]
-		buffers.Put(j.buf)
-	}
-	j.out, j.buf = nil, nil
-}
-
-// release gives back what the job holds.
-func (j *job) release() {
-	j.recycle()
-	j.batches, j.windows = nil, nil
-	j.groups, j.pieces = nil, nil
-}
 
 // queue carries jobs from one stage to the next, in order. The receiver closes
 // stop when it needs no more.
@@ -100,6 +54,7 @@ type stage struct {
 	ordered  []bound
 	numbers  bool // the first stage counts the source's rows
 	next     *stage
+	handedOn func(*record.Batch) error // handOn
 
 	// Of the last stage:
 	encode appender         // nil: write does it
@@ -114,21 +69,13 @@ func (st *stage) submit(j *job, decode func(*job)) error {
 	idle := decode == nil && len(st.parallel) == 0 && st.encode == nil && st.pack == nil
 	j.ready = closed
 	if !idle {
-		j.ready = make(chan struct{})
+		j.ready, j.stage, j.decode = j.own, st, decode
 	}
 	if err := st.in.send(st.run.ctx, j); err != nil || idle {
 		return err
 	}
 	st.run.busy.Add(1)
-	go func() {
-		defer st.run.busy.Done()
-		defer close(j.ready)
-		j.err = errGoexit
-		if decode != nil {
-			decode(j)
-		}
-		j.err = st.work(j)
-	}()
+	go j.task()
 	return nil
 }
 
@@ -146,18 +93,12 @@ const (
 func (st *stage) work(j *job) error {
 	if len(st.parallel) > 0 {
 		in := j.batches
-		j.batches = nil
 		if len(in) > maxWindows {
 			in, j.windows = in[:maxWindows], in[maxWindows:]
 		}
-		for _, b := range in {
-			err := pass(st.parallel, b, func(b *record.Batch) error {
-				j.batches = append(j.batches, b)
-				return nil
-			})
-			if err != nil {
-				return err
-			}
+		var err error
+		if j.batches, err = passAll(st.parallel, in); err != nil {
+			return err
 		}
 	}
 	switch {
@@ -169,46 +110,87 @@ func (st *stage) work(j *job) error {
 	return nil
 }
 
+// passAll takes batches through steps and returns what comes out, in the memory
+// of in unless a step hands on others.
+func passAll(steps []bound, in []*record.Batch) (out []*record.Batch, err error) {
+	emits := slices.ContainsFunc(steps, func(t bound) bool { return t.emit != nil })
+	if !emits {
+		out = in[:0]
+		for _, b := range in {
+			if err := apply(steps, b); err != nil {
+				return out, err
+			}
+			if b.Len() > 0 {
+				out = append(out, b)
+			}
+		}
+		return out, nil
+	}
+	for _, b := range in {
+		err := pass(steps, b, func(b *record.Batch) error {
+			out = append(out, b)
+			return nil
+		})
+		if err != nil {
+			return out, err
+		}
+	}
+	return out, nil
+}
+
+// apply takes a batch through steps none of which hands on others, as long as
+// there are rows left.
+func apply(steps []bound, b *record.Batch) error {
+	for i := range steps {
+		if b.Len() == 0 {
+			return nil
+		}
+		if err := steps[i].apply(b); err != nil {
+			return steps[i].step.error(err)
+		}
+	}
+	return nil
+}
+
 // encodeJob encodes as many of a job's batches as its buffer may hold.
 func (st *stage) encodeJob(j *job) error {
 	j.out = j.buffer()
 	for j.encoded < len(j.batches) && len(j.out) < maxOut {
 		b := j.batches[j.encoded]
-		out, rows, err := st.encodeRows(j.out, b, j.rowsOut)
-		if err != nil {
+		if err := st.encodeRows(j, b); err != nil {
 			return st.run.encoderError(b, err)
 		}
-		j.out, j.rowsOut = out, rows
-		if rows == b.Len() {
+		if j.rowsOut == b.Len() {
 			j.encoded, j.rowsOut = j.encoded+1, 0
 		}
 	}
 	return nil
 }
 
-// encodeRows encodes the rows of b from the given one on, until dst is full.
-// It returns the row to go on with.
-func (st *stage) encodeRows(dst []byte, b *record.Batch, from int) ([]byte, int, error) {
+// encodeRows encodes the rows of b from j.rowsOut on, until j.out is full, and
+// leaves there the row to go on with.
+func (st *stage) encodeRows(j *job, b *record.Batch) (err error) {
 	n := b.Len()
-	if from == 0 && st.run.lean(b) {
-		dst, err := st.encode(dst, b)
-		return dst, n, err
+	if j.rowsOut == 0 && st.run.lean(b) {
+		j.out, err = st.encode(j.out, b)
+		j.rowsOut = n
+		return err
 	}
 	rows := b.Selection
 	if rows == nil {
-		rows = firstRows(b, n)
+		rows = j.allRows(n)
 	}
-	for step := 64; from < n && len(dst) < maxOut; {
-		part, before := *b, len(dst)
-		part.Selection = rows[from:min(from+step, n)]
-		var err error
-		if dst, err = st.encode(dst, &part); err != nil {
-			return dst, from, err
+	j.part = *b
+	for step := 64; j.rowsOut < n && len(j.out) < maxOut; {
+		before := len(j.out)
+		j.part.Selection = rows[j.rowsOut:min(j.rowsOut+step, n)]
+		if j.out, err = st.encode(j.out, &j.part); err != nil {
+			return err
 		}
-		from += len(part.Selection)
-		step = max(1, step*BlockSize/max(1, len(dst)-before))
+		j.rowsOut += len(j.part.Selection)
+		step = max(1, step*BlockSize/max(1, len(j.out)-before))
 	}
-	return dst, from, nil
+	return nil
 }
 
 // lean tells whether a batch comes out hardly larger than it came in: fields of
@@ -232,15 +214,7 @@ func pass(steps []bound, b *record.Batch, out func(*record.Batch) error) error {
 			return nil
 		}
 		if t.emit != nil {
-			return t.step.error(t.emit(b, func(b *record.Batch) error {
-				if err := pass(steps[i+1:], b, out); err != nil {
-					return err
-				}
-				if stopped(steps[i+1:]) {
-					return errStopped // one row may become millions
-				}
-				return nil
-			}))
+			return emit(t, steps[i+1:], b, out)
 		}
 		if err := t.apply(b); err != nil {
 			return t.step.error(err)
@@ -250,6 +224,19 @@ func pass(steps []bound, b *record.Batch, out func(*record.Batch) error) error {
 		return nil
 	}
 	return out(b)
+}
+
+// emit takes what a step hands on through those behind it.
+func emit(t bound, behind []bound, b *record.Batch, out func(*record.Batch) error) error {
+	return t.step.error(t.emit(b, func(b *record.Batch) error {
+		if err := pass(behind, b, out); err != nil {
+			return err
+		}
+		if stopped(behind) {
+			return errStopped // one row may become millions
+		}
+		return nil
+	}))
 }
 
 // loop takes the jobs of the stage in order until there are no more, or no
@@ -281,6 +268,7 @@ func (st *stage) jobs() error {
 		if err := st.job(j); err != nil {
 			return err
 		}
+		st.run.freeJob(j)
 	}
 	return nil
 }
@@ -308,18 +296,33 @@ func (st *stage) job(j *job) error {
 	if j.err != nil {
 		return j.err
 	}
-	if err := st.inOrder(j); err != nil && !(errors.Is(err, errStopped) && st.done()) {
-		return err
+	stopped := st.inOrder(j)
+	if stopped != nil && !errors.Is(stopped, errStopped) {
+		return stopped
 	}
 	for _, bad := range j.bad {
-		if last, limited := st.limit(); limited && bad.Row > last {
+		if last, limited := st.run.limit(); limited && bad.Row > last {
 			break
 		}
 		if err := st.run.badRow(bad); err != nil {
 			return err
 		}
 	}
-	return nil
+	if st.done() {
+		return nil
+	}
+	return stopped
+}
+
+// limit returns the number of the last row that the Limits let pass, once one of
+// them is done.
+func (r *run) limit() (last int64, limited bool) {
+	for _, t := range r.limits {
+		if t.done.Load() && (!limited || t.last.Load() < last) {
+			last, limited = t.last.Load(), true
+		}
+	}
+	return last, limited
 }
 
 // badRow asks what is to become of a row that is not well formed.
@@ -369,7 +372,7 @@ func (st *stage) inOrder(j *job) error {
 	}
 	for _, b := range windows {
 		err := pass(st.parallel, b, func(b *record.Batch) error {
-			return st.handOnAll(&job{batches: []*record.Batch{b}})
+			return st.handOnAll(st.run.jobOf(b))
 		})
 		if err != nil {
 			return err
@@ -384,7 +387,7 @@ func (st *stage) handOnAll(j *job) error {
 		return st.finish(j)
 	}
 	for _, b := range j.batches {
-		if err := pass(st.ordered, b, st.handOn); err != nil {
+		if err := pass(st.ordered, b, st.handedOn); err != nil {
 			return err
 		}
 	}
@@ -393,7 +396,7 @@ func (st *stage) handOnAll(j *job) error {
 
 // handOn gives a batch to the next stage.
 func (st *stage) handOn(b *record.Batch) error {
-	return st.next.submit(&job{batches: []*record.Batch{b}}, nil)
+	return st.next.submit(st.run.jobOf(b), nil)
 }
 
 // finish writes what a job has become; only the last stage does.
@@ -464,7 +467,7 @@ func (st *stage) ends() error {
 				if st.next != nil {
 					return st.handOn(b)
 				}
-				return st.finish(&job{batches: []*record.Batch{b}})
+				return st.finish(st.run.jobOf(b))
 			})
 			if err == nil && stopped(steps[i+1:]) {
 				err = errStopped

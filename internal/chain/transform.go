@@ -131,7 +131,7 @@ func project(s *record.Schema, cols []int) *transform {
 	}
 	t := &transform{schema: record.NewSchema(columns, s.Header)}
 	t.apply = func(b *record.Batch) error {
-		refs := make([]record.Ref, len(cols))
+		refs := b.NewRefs(len(cols))
 		for i, c := range cols {
 			refs[i] = b.Refs[c]
 		}
@@ -214,7 +214,7 @@ func columnBinder(s *record.Schema, c record.Column) (*transform, func(*record.B
 	}
 	t := &transform{schema: record.NewSchema(columns, s.Header)}
 	return t, func(b *record.Batch, v *record.Vector) {
-		refs := make([]record.Ref, len(columns))
+		refs := b.NewRefs(len(columns))
 		copy(refs, b.Refs)
 		refs[at] = record.Ref{Vector: v}
 		b.Rebind(t.schema, refs)
@@ -428,7 +428,7 @@ func RowNumber(column string) Step {
 		var digits []byte
 		return addColumn(s, record.Column{Name: column, Type: record.Int64}, func(b *record.Batch) *record.Vector {
 			out := record.NewBuilder(1)
-			out.Reserve(b.Rows, b.Len()*(len(strconv.FormatInt(number+int64(b.Len()), 10))))
+			out.Reserve(b.Rows, b.Len()*digitsOf(number+int64(b.Len())))
 			for i, n := 0, b.Len(); i < n; i++ {
 				for row := b.Row(i); out.Rows() < row; out.EndRow() {
 					out.NULL()
@@ -445,6 +445,15 @@ func RowNumber(column string) Step {
 		}), nil
 	}
 	return step
+}
+
+// digitsOf is how many digits a number that is not negative has.
+func digitsOf(number int64) int {
+	n := 1
+	for ; number >= 10; number /= 10 {
+		n++
+	}
+	return n
 }
 
 // distinct is what Select, Drop and Hash ask of the names they are given.

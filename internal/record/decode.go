@@ -27,17 +27,28 @@ type decoder struct {
 	rows  rowReader
 	width int
 
-	vector  *Vector
+	decoded *decoded
+	vector  *Vector // of decoded
 	numbers []int64 // kept from the first bad row on
 	good    int
 	bad     []BadRow
 }
 
+// decoded is what a block becomes, as one piece of memory.
+type decoded struct {
+	batch  Batch
+	vector Vector
+	refs   [inlineRefs]Ref // the batch's, if they are few, and then those of NewRefs
+}
+
+const inlineRefs = 48
+
 func newDecoder(s *Scanner, b Block) *decoder {
+	whole := &decoded{vector: Vector{Text: b.Text, Fields: s.rows.width, Gap: 1, Dialect: s.d}}
 	return &decoder{
 		s: s, block: b, width: s.rows.width,
-		rows:   rowReader{d: s.d, class: s.rows.class, width: s.rows.width},
-		vector: &Vector{Text: b.Text, Fields: s.rows.width, Gap: 1, Dialect: s.d},
+		rows:    rowReader{d: s.d, class: s.rows.class, width: s.rows.width},
+		decoded: whole, vector: &whole.vector,
 	}
 }
 
@@ -138,14 +149,15 @@ func plural(n int, noun string) string {
 }
 
 func (d *decoder) batch() *Batch {
-	v := d.vector
-	refs := make([]Ref, d.width)
-	for i := range refs {
-		refs[i] = Ref{Vector: v, Field: i}
-	}
-	b := &Batch{
-		Schema: d.s.schema, Refs: refs, Rows: d.good, First: 1,
+	b, v := &d.decoded.batch, d.vector
+	*b = Batch{
+		Schema: d.s.schema, Rows: d.good, First: 1,
 		Source: v, Offset: d.block.Offset, bounds: v.Off,
+		spare: d.decoded.refs[:], spareOf: b,
+	}
+	b.Refs = b.NewRefs(d.width)
+	for i := range b.Refs {
+		b.Refs[i] = Ref{Vector: v, Field: i}
 	}
 	if len(d.bad) > 0 && d.s.exact {
 		b.Numbers = d.numbers

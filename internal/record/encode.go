@@ -3,7 +3,9 @@ package record
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"sync"
 )
 
 // AppendHeader appends what an object begins with: the byte order mark if d
@@ -37,12 +39,21 @@ func (d *Dialect) Append(dst []byte, b *Batch) ([]byte, error) {
 	if len(b.Refs) == 0 && b.Len() > 0 {
 		return dst, &FieldError{Row: b.Row(0), Err: errors.New("a row of no columns cannot be written as CSV")}
 	}
-	e := newBatchEncoder(d, b)
+	e := encoders.Get().(*batchEncoder)
+	e.reset(d, b)
+	var err error
 	if e.inPlace() {
-		return e.stretches(dst)
+		dst, err = e.stretches(dst)
+	} else {
+		dst, err = e.rows(dst)
 	}
-	return e.rows(dst)
+	e.letGo()
+	encoders.Put(e)
+	return dst, err
 }
+
+// encoders is where Append has its batchEncoder from.
+var encoders = sync.Pool{New: func() any { return new(batchEncoder) }}
 
 // Appender returns an Append for some of the physical rows of b at a time. What
 // has to be known of all of b is found out only once.
@@ -51,7 +62,8 @@ func (d *Dialect) Appender(b *Batch) func(dst []byte, rows []int32) ([]byte, err
 		return appendRows(b, d.Append)
 	}
 	part := *b
-	e := newBatchEncoder(d, &part)
+	e := new(batchEncoder)
+	e.reset(d, &part)
 	inPlace := e.inPlace()
 	return func(dst []byte, rows []int32) ([]byte, error) {
 		part.Selection = rows
@@ -103,10 +115,12 @@ type sameness struct {
 	joined bool // and with the commas between them
 }
 
-func newBatchEncoder(d *Dialect, b *Batch) *batchEncoder {
-	e := &batchEncoder{fieldEncoder: newFieldEncoder(d, len(b.Refs)), b: b, joined: true}
+// reset makes e the encoder of b.
+func (e *batchEncoder) reset(d *Dialect, b *Batch) {
+	scratch, runs := e.scratch, e.runs
+	*e = batchEncoder{fieldEncoder: newFieldEncoder(d, len(b.Refs)), b: b, joined: true}
 	e.guardMark = d.NoHeader && !d.BOM
-	e.runs = make([]run, 0, len(b.Refs))
+	e.scratch, e.runs = scratch, slices.Grow(runs[:0], len(b.Refs))
 	var last *run
 	for col, ref := range b.Refs {
 		switch {
@@ -121,8 +135,19 @@ func newBatchEncoder(d *Dialect, b *Batch) *batchEncoder {
 		e.joined = e.joined && last.joined
 	}
 	e.guard()
-	return e
 }
+
+// letGo forgets the batch: an encoder that is kept does not keep its text.
+func (e *batchEncoder) letGo() {
+	clear(e.runs)
+	e.b = nil
+	if cap(e.scratch) > maxScratch {
+		e.scratch = nil
+	}
+}
+
+// maxScratch is how large the scratch of an encoder that is kept may be.
+const maxScratch = 64 << 10
 
 // sameness tells how far raw fields of v mean the same in e's dialect.
 func (e *batchEncoder) sameness(v *Vector) sameness {

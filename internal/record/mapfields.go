@@ -29,8 +29,7 @@ func (d *Dialect) mapFields(v *Vector, unquoted bool) (rows int, ok bool) {
 		ok = rowsWithin(v, rows, d.MaxRow)
 	}
 	if !ok {
-		off = v.Off
-		offsets.Put(&off)
+		giveOffsets(v.Off)
 		v.Off = nil
 	}
 	return rows, ok

@@ -6,12 +6,27 @@ import "sync"
 // half the text, and nobody sees it from outside.
 var offsets sync.Pool // of *[]uint32
 
+// boxes is the *[]uint32 whose slices are in use, for the next to be given back.
+var boxes = sync.Pool{New: func() any { return new([]uint32) }}
+
 // takeOffsets returns an empty slice with room for n offsets.
 func takeOffsets(n int) []uint32 {
-	if p, ok := offsets.Get().(*[]uint32); ok && cap(*p) >= n {
-		return (*p)[:0]
+	if box, ok := offsets.Get().(*[]uint32); ok {
+		off := (*box)[:0]
+		*box = nil
+		boxes.Put(box)
+		if cap(off) >= n {
+			return off
+		}
 	}
 	return make([]uint32, 0, n)
+}
+
+// giveOffsets takes back what takeOffsets returned.
+func giveOffsets(off []uint32) {
+	box := boxes.Get().(*[]uint32)
+	*box = off
+	offsets.Put(box)
 }
 
 // growOffsets returns off with twice the length.
@@ -28,5 +43,5 @@ func (b *Batch) Release() {
 		return
 	}
 	b.bounds, b.Source.Off = nil, nil
-	offsets.Put(&off)
+	giveOffsets(off)
 }

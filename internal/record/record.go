@@ -276,6 +276,9 @@ type Batch struct {
 
 	bounds []uint32 // of Source, for Release: only a batch that was decoded has them
 
+	spare   []Ref  // room for NewRefs
+	spareOf *Batch // the batch whose room it is: a copy of that has none
+
 	cache [4]struct {
 		name string
 		col  int
@@ -349,6 +352,16 @@ func (b *Batch) column(name string) int {
 func (b *Batch) Rebind(s *Schema, refs []Ref) {
 	b.Schema, b.Refs = s, refs
 	clear(b.cache[:])
+}
+
+// NewRefs returns n refs to be filled and given to [Batch.Rebind].
+func (b *Batch) NewRefs(n int) []Ref {
+	if b.spareOf != b || n > len(b.spare) {
+		return make([]Ref, n)
+	}
+	refs := b.spare[:n:n]
+	b.spare = b.spare[n:]
+	return refs
 }
 
 // Record is one row of a batch.

@@ -134,3 +134,32 @@ func TestFillIsPortable(t *testing.T) {
 		}
 	}
 }
+
+// Copies of a batch share its memory, but never what NewRefs gives.
+func TestNewRefsAreNobodyElses(t *testing.T) {
+	s := NewScanner(strings.NewReader("a,b\n1,2\n"), new(Dialect).Resolve(), nil, 1<<10)
+	block, err := s.Next()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, _ := s.Decode(block)
+	copied := *b
+	given := map[*Ref]bool{&b.Refs[0]: true, &b.Refs[1]: true}
+	for range 2 * inlineRefs {
+		for _, from := range []*Batch{b, &copied, b.View()} {
+			refs := from.NewRefs(2)
+			if len(refs) != 2 || cap(refs) != 2 {
+				t.Fatalf("NewRefs(2) has length %d and capacity %d", len(refs), cap(refs))
+			}
+			for i := range refs {
+				if given[&refs[i]] {
+					t.Fatal("NewRefs gave the same memory twice")
+				}
+				given[&refs[i]] = true
+			}
+		}
+	}
+	if got := b.Value(0, 1).String(); got != "2" {
+		t.Errorf("the batch reads %q, want 2", got)
+	}
+}
