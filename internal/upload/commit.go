@@ -1,6 +1,7 @@
 package upload
 
 import (
+	"container/list"
 	"context"
 	"errors"
 	"slices"
@@ -48,6 +49,7 @@ type Pending struct {
 	sent     func(int64)
 	ctx      context.Context // the table's: what is done before the commit ends with it
 	held     atomic.Int64    // bytes of memory
+	place    *list.Element   // among those that may be sent for their memory; the pool's lock has it
 
 	mu    sync.Mutex
 	body  *part // held in memory, nil otherwise

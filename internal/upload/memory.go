@@ -1,6 +1,7 @@
 package upload
 
 import (
+	"container/list"
 	"context"
 	"slices"
 	"sync"
@@ -38,7 +39,7 @@ type pool struct {
 	free       [][]byte
 	admitting  []*waiter // first come, first served
 	taking     []*waiter // at most one per stream
-	held       []*Pending
+	held       list.List // of *Pending: there may be very many
 }
 
 // account is one stream's share of the pool, and that of the streams after it in
@@ -276,8 +277,8 @@ func (p *pool) drop(a *account, n int64) {
 func (p *pool) hold(b *Pending) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !slices.Contains(p.held, b) {
-		p.held = append(p.held, b)
+	if b.place == nil {
+		b.place = p.held.PushBack(b)
 	}
 	const enough = 8 // bodies sent at once to make room
 	for _, w := range p.taking[:min(enough, len(p.taking))] {
@@ -291,8 +292,13 @@ func (p *pool) hold(b *Pending) {
 func (p *pool) unhold(b *Pending) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if i := slices.Index(p.held, b); i >= 0 {
-		p.held = slices.Delete(p.held, i, i+1)
+	p.unholdLocked(b)
+}
+
+func (p *pool) unholdLocked(b *Pending) {
+	if b.place != nil {
+		p.held.Remove(b.place)
+		b.place = nil
 	}
 }
 
@@ -301,12 +307,18 @@ func (p *pool) unhold(b *Pending) {
 func (p *pool) nextHeld(w *waiter) *Pending {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.held) == 0 || w.patient && w.account.flight > 0 {
+	if p.held.Len() == 0 || w.patient && w.account.flight > 0 {
 		return nil
 	}
-	i := max(0, slices.IndexFunc(p.held, func(b *Pending) bool { return b.account == w.account }))
-	b := p.held[i]
-	p.held = slices.Delete(p.held, i, i+1)
+	first := p.held.Front()
+	b := first.Value.(*Pending)
+	for e := first; e != nil; e = e.Next() {
+		if own := e.Value.(*Pending); own.account == w.account {
+			b = own
+			break
+		}
+	}
+	p.unholdLocked(b)
 	return b
 }
 
