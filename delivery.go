@@ -70,7 +70,9 @@ func (w *Writer) plan(number int, t Table) *delivery {
 	// A long chain has many blocks on their way: fewer at once, if they would
 	// take too much of the memory.
 	for d.input.Parallel = w.parallel(); d.input.Parallel > 1; d.input.Parallel-- {
-		if program.Share(d.input.Parallel, w.budget()).Bytes <= w.opts.memory/2 {
+		budget := w.budget()
+		s := program.Share(d.input.Parallel, budget)
+		if s.Bytes-s.Waiting-s.Partitions <= w.opts.memory/2 && s.Bytes+int64(s.Objects)*budget.Object <= w.opts.memory {
 			break
 		}
 	}

@@ -33,10 +33,10 @@ func Gzip(level int) Step {
 }
 
 const (
-	// gzipBlock is what one deflate block is made of. The borders are fixed
-	// by the object's bytes alone, so an object's bytes never depend on who
-	// compressed what when.
-	gzipBlock  = 256 << 10
+	// gzipBlock is what one deflate block is made of: with less, too much time
+	// goes into the dictionary of each. The borders are fixed by the object's
+	// bytes alone, so these never depend on who compressed what when.
+	gzipBlock  = 1 << 20
 	gzipWindow = 32 << 10 // deflate's: what a block may refer back to
 )
 
