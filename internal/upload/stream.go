@@ -10,7 +10,8 @@ import (
 )
 
 // queuedParts is how many full parts of one stream may wait for their turn to
-// be sent. More would only hold memory.
+// be sent. Until there are fewer, the next one is not begun: it would only hold
+// memory.
 const queuedParts = 1
 
 // Stream takes the bytes of one object and sends them in parts. Its methods are
@@ -155,6 +156,12 @@ func (s *Stream) begin() error {
 		err := fmt.Errorf("%s: %w", s.engine.object(s.object.Key), s.schedule.overflow())
 		s.fail(err)
 		return err
+	}
+	select { // until there is room in the queue
+	case s.queue <- struct{}{}:
+		<-s.queue
+	case <-s.ctx.Done():
+		return cause(s.ctx)
 	}
 	s.target = s.schedule.size()
 	if s.schedule.sparing() {
