@@ -139,8 +139,9 @@ func TestManyStages(t *testing.T) {
 		srv := newServer(t)
 		w := newWriter(t, srv, s3writer.WithMemory(16<<20))
 		_, err := w.Write(t.Context(), s3writer.NewTable("t.csv", untouchable{t}, steps...))
-		if err == nil || !strings.Contains(err.Error(), "needs 52.5 MiB") {
-			t.Errorf("got %v, want an error that says how much is needed", err)
+		const want = "needs 52.5 MiB for its blocks, codecs and open objects (1), but the memory budget is 16.0 MiB: raise WithMemory"
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want an error that says %s", err, want)
 		}
 		wantNothing(t, srv)
 	})

@@ -36,7 +36,7 @@ func (c *contract) goroutines() error {
 		if time.Now().After(deadline) {
 			return broken("goroutines", "one is left, in %s", functions(stack))
 		}
-		time.Sleep(min(wait, 50*time.Millisecond))
+		time.Sleep(min(wait, 50*time.Millisecond)) // nothing announces a goroutine's end
 	}
 }
 

@@ -308,9 +308,6 @@ func (r *run) openSteps(s *record.Schema) error {
 		if t.schema == nil {
 			t.schema = s
 		}
-		if t.limits {
-			r.limits = append(r.limits, t)
-		}
 		s = t.schema
 		parallel := !step.ordered || step.concurrent
 		if parallel && len(cur.ordered) > 0 {
@@ -321,6 +318,9 @@ func (r *run) openSteps(s *record.Schema) error {
 			cur.parallel = append(cur.parallel, bound{t, step})
 		} else {
 			cur.ordered = append(cur.ordered, bound{t, step})
+		}
+		if t.limits {
+			cur.limits, r.limits = append(cur.limits, t), append(r.limits, t)
 		}
 		cur.schema = s
 	}

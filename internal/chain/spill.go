@@ -58,10 +58,13 @@ func (s *spill) create() error {
 // removeSpills removes files that nobody uses: a used one has no name, or the
 // system keeps it from being removed.
 func removeSpills(dir string) {
-	left, _ := filepath.Glob(filepath.Join(dir, spillPattern))
-	for _, name := range left {
-		if info, err := os.Stat(name); err == nil && time.Since(info.ModTime()) > time.Second {
-			_ = os.Remove(name)
+	files, _ := os.ReadDir(dir)
+	for _, f := range files {
+		if is, _ := filepath.Match(spillPattern, f.Name()); !is {
+			continue
+		}
+		if info, err := f.Info(); err == nil && time.Since(info.ModTime()) > time.Second {
+			_ = os.Remove(filepath.Join(dir, f.Name()))
 		}
 	}
 }

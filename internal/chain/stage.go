@@ -52,7 +52,8 @@ type stage struct {
 	schema   *record.Schema // of what leaves
 	parallel []bound
 	ordered  []bound
-	numbers  bool // the first stage counts the source's rows
+	limits   []*transform // those of ordered that may need no more
+	numbers  bool         // the first stage counts the source's rows
 	next     *stage
 	handedOn func(*record.Batch) error // handOn
 
@@ -296,9 +297,9 @@ func (st *stage) job(j *job) error {
 	if j.err != nil {
 		return j.err
 	}
-	stopped := st.inOrder(j)
-	if stopped != nil && !errors.Is(stopped, errStopped) {
-		return stopped
+	end := st.inOrder(j)
+	if end != nil && !errors.Is(end, errStopped) {
+		return end
 	}
 	for _, bad := range j.bad {
 		if last, limited := st.run.limit(); limited && bad.Row > last {
@@ -311,13 +312,16 @@ func (st *stage) job(j *job) error {
 	if st.done() {
 		return nil
 	}
-	return stopped
+	return end
 }
 
 // limit returns the number of the last row that the Limits let pass, once one of
 // them is done.
-func (r *run) limit() (last int64, limited bool) {
-	for _, t := range r.limits {
+func (r *run) limit() (last int64, limited bool) { return lastOf(r.limits) }
+
+// lastOf is the least of the last rows of the steps that are done.
+func lastOf(limits []*transform) (last int64, limited bool) {
+	for _, t := range limits {
 		if t.done.Load() && (!limited || t.last.Load() < last) {
 			last, limited = t.last.Load(), true
 		}
@@ -440,14 +444,7 @@ func (st *stage) done() bool {
 
 // limit returns the number of the last row that the stage's steps need, if
 // they need no more.
-func (st *stage) limit() (last int64, limited bool) {
-	for _, t := range st.ordered {
-		if t.done.Load() && (!limited || t.last.Load() < last) {
-			last, limited = t.last.Load(), true
-		}
-	}
-	return last, limited
-}
+func (st *stage) limit() (last int64, limited bool) { return lastOf(st.limits) }
 
 // stopped tells whether one of the steps needs no more.
 func stopped(steps []bound) bool {
