@@ -31,7 +31,7 @@ type Client interface {
 // connection is how a Writer reaches its bucket.
 type connection struct {
 	client   Client
-	endpoint bool            // not AWS
+	endpoint string          // a server's that is not AWS; "": AWS
 	region   string          // "" until it is found out
 	refresh  func()          // drops credentials that a server called expired; may be nil
 	idle     *http.Transport // ours, to close idle connections; nil: somebody else's
@@ -73,7 +73,7 @@ func (o *options) ownClient() *connection {
 	c := &connection{client: o.client, region: "us-east-1"}
 	if own, ok := o.client.(interface{ Options() s3.Options }); ok {
 		so := own.Options()
-		c.region, c.endpoint = so.Region, so.BaseEndpoint != nil
+		c.region, c.endpoint = so.Region, aws.ToString(so.BaseEndpoint)
 		if cache, ok := so.Credentials.(*aws.CredentialsCache); ok {
 			c.refresh = cache.Invalidate
 		}
@@ -132,7 +132,7 @@ func (o *options) address(so *s3.Options, c *connection) {
 	} else if so.BaseEndpoint != nil {
 		so.UsePathStyle = true // few servers but AWS have a host name per bucket
 	}
-	if c.endpoint = so.BaseEndpoint != nil; c.endpoint && c.region == "" {
+	if c.endpoint = aws.ToString(so.BaseEndpoint); c.endpoint != "" && c.region == "" {
 		c.region = "us-east-1"
 	}
 	if so.Region == "" {
@@ -144,7 +144,7 @@ func (o *options) address(so *s3.Options, c *connection) {
 		}
 	}
 	so.UseARNRegion = true
-	upload.WireOptions(c.endpoint)(so)
+	upload.WireOptions(c.endpoint != "")(so)
 }
 
 // locate finds out the bucket's region, where that takes asking.

@@ -21,8 +21,9 @@ const (
 
 // commitAll makes all objects of all tables visible, if every table was
 // delivered whole. Where there are several, what cancels ctx once the first is
-// on its way does not leave half of them behind.
-func commitAll(ctx context.Context, ds ...*delivery) {
+// on its way does not leave half of them behind. What cannot be committed is
+// given up, unless something is visible or kept says that it is to be kept.
+func commitAll(ctx context.Context, kept bool, ds ...*delivery) {
 	for _, d := range ds {
 		d.check(ctx)
 	}
@@ -32,10 +33,10 @@ func commitAll(ctx context.Context, ds ...*delivery) {
 	if whole {
 		c.run(ctx, ds)
 	}
-	first := c.failed.Load()
+	first, visible := c.failed.Load(), c.visible.Load()
 	for _, d := range ds {
-		d.settle(ctx, first)
-		if whole && d.report.Err != nil && c.visible.Load() > d.unknown() {
+		d.settle(ctx, first, kept || visible > 0)
+		if whole && d.report.Err != nil && visible > d.unknown() {
 			d.partial()
 		}
 		d.done()
@@ -92,7 +93,6 @@ func (c *commits) object(ctx context.Context, d *delivery, o *object) {
 	o.Err = failed.err
 	if errors.Is(err, ErrCommitUnknown) {
 		o.State = Unknown
-		o.settled(d) // never aborted: it may be what was committed
 		c.visible.Add(1)
 	}
 	d.refused(failed)
@@ -108,13 +108,20 @@ func (d *delivery) refused(err error) {
 	}
 }
 
-// settle ends the table: what is not committed is given up. first is the table
-// whose failure is the reason for that, if there is one.
-func (d *delivery) settle(ctx context.Context, first *delivery) {
+// settle ends the table: what is not committed is given up, or kept for another
+// commit. first is the table whose failure is the reason for that, if there is
+// one.
+func (d *delivery) settle(ctx context.Context, first *delivery, kept bool) {
 	left := false
 	for _, o := range d.objects {
 		left = left || o.pending != nil
-		o.abort(ctx, d)
+		switch {
+		case o.pending == nil:
+		case kept:
+			o.retain(ctx, d)
+		default:
+			o.abort(ctx, d)
+		}
 	}
 	switch {
 	case d.report.Err != nil:

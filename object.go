@@ -17,6 +17,8 @@ type object struct {
 	pending *upload.Pending // nil: settled, whatever that came to
 }
 
+func (o *object) unsettled() bool { return o.pending != nil }
+
 // abort removes what is not visible yet.
 func (o *object) abort(ctx context.Context, d *delivery) {
 	if o.pending != nil {
@@ -25,11 +27,16 @@ func (o *object) abort(ctx context.Context, d *delivery) {
 	}
 }
 
-// settled lets go of an object that is not to be aborted, and reports what lies
-// beside it.
+// settled lets go of an object that is committed, and reports what lies beside it.
 func (o *object) settled(d *delivery) {
 	d.orphan(o.pending.Leftover())
 	o.pending = nil
+}
+
+// retain keeps an object for another commit.
+func (o *object) retain(ctx context.Context, d *delivery) {
+	d.orphan(o.pending.Leftover()) // as long as an unknown commit is one
+	o.pending.Retain(ctx)
 }
 
 // open opens one of the table's objects. Several goroutines may.
@@ -54,18 +61,25 @@ func (d *delivery) object(key string) upload.Object {
 	}}
 	// The source may be standing still, and the run with it.
 	o.Failed = func(err error) { d.cancel(&uploadError{d, d.objectError(key, err)}) }
+	o.Input = d.objectInput()
+	return o
+}
+
+// objectInput is what the Writer and the table's owner change of how an object
+// is made; nil: nothing.
+func (d *delivery) objectInput() func(*s3.CreateMultipartUploadInput) {
 	changes := slices.Clone(d.w.opts.objectInput)
 	if d.table.ObjectInput != nil {
 		changes = append(changes, d.table.ObjectInput)
 	}
-	if len(changes) > 0 {
-		o.Input = func(in *s3.CreateMultipartUploadInput) {
-			for _, change := range changes {
-				change(in)
-			}
+	if len(changes) == 0 {
+		return nil
+	}
+	return func(in *s3.CreateMultipartUploadInput) {
+		for _, change := range changes {
+			change(in)
 		}
 	}
-	return o
 }
 
 // objectSink is an upload as the chain writes it.

@@ -9,6 +9,7 @@ import (
 type Report struct {
 	Tables   []TableReport // in the order they were given
 	Orphans  []Orphan      // what could not be cleaned up
+	Pending  *Staged       // objects that others became visible without: to Commit or Abort; nil: none
 	Duration time.Duration
 }
 

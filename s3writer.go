@@ -59,9 +59,14 @@
 // Until an object is committed, nothing of it is visible, whatever happens:
 // a failure, a cancelled context, a killed process. Committing is a single
 // request per object, and a table of several objects commits none before all
-// are complete; one that then fails makes the table's error [ErrPartialCommit]. A failure before it leaves nothing but, at worst, an
-// invisible multipart upload, which the report lists as an [Orphan] if it
-// could not be aborted.
+// are complete; one that then fails makes the table's error
+// [ErrPartialCommit], and what is left is in the report's Pending, for
+// [Writer.Commit] or [Writer.Abort]. A failure before leaves nothing but, at
+// worst, an invisible multipart upload, which the report lists as an [Orphan] if
+// it could not be aborted.
+//
+// [Writer.Stage] stops before the commit, so that many processes can upload and
+// one place makes it all visible.
 //
 // # Memory and concurrency
 //
@@ -136,7 +141,8 @@ func (w *Writer) CloseIdleConnections() {
 // [WithAllOrNothing] the first failure ends them all. The report is never nil.
 //
 // When Write returns, every object is committed, or nothing of it is visible;
-// if neither is certain, the error is an [ErrCommitUnknown]. A cancelled
+// if neither is certain, the error is an [ErrCommitUnknown]. Where some objects
+// of what belongs together are visible, what is not is in the report's Pending. A cancelled
 // context ends it at once, unless commits have begun: those are finished, for
 // at most two minutes.
 func (w *Writer) Write(ctx context.Context, tables ...Table) (*Report, error) {
@@ -148,23 +154,41 @@ func (w *Writer) Write(ctx context.Context, tables ...Table) (*Report, error) {
 }
 
 func (w *Writer) write(ctx context.Context, tables []Table, report *Report) error {
+	ds, err := w.prepare(tables)
+	if err != nil {
+		return err
+	}
+	w.deliver(ctx, ds, func(ctx context.Context, ds ...*delivery) { commitAll(ctx, false, ds...) })
+	w.gather(report, ds)
+	return joined(ds)
+}
+
+// prepare checks the tables' form, each for itself and against the others; what
+// is wrong is in their reports.
+func (w *Writer) prepare(tables []Table) ([]*delivery, error) {
 	if len(tables) == 0 {
-		return fmt.Errorf("s3writer: %w", ErrNothingToWrite)
+		return nil, fmt.Errorf("s3writer: %w", ErrNothingToWrite)
 	}
 	ds := make([]*delivery, len(tables))
 	for i := range tables {
 		ds[i] = w.plan(i+1, tables[i])
 	}
-	defer func() {
-		for _, d := range ds {
-			report.Tables = append(report.Tables, d.report)
-			report.Orphans = append(report.Orphans, d.orphans...)
-		}
-	}()
 	distinctSources(ds)
 	distinctKeys(ds)
-	w.deliver(ctx, ds)
-	return joined(ds)
+	return ds, nil
+}
+
+// gather makes the report of tables that have ended.
+func (w *Writer) gather(report *Report, ds []*delivery) {
+	left := false
+	for _, d := range ds {
+		report.Tables = append(report.Tables, d.report)
+		report.Orphans = append(report.Orphans, d.orphans...)
+		left = left || slices.ContainsFunc(d.objects, (*object).unsettled)
+	}
+	if left {
+		report.Pending = w.staged(ds, true)
+	}
 }
 
 // distinctSources fails the tables that share a source: the first to read it
@@ -236,8 +260,10 @@ func distinctKeys(ds []*delivery) {
 	}
 }
 
-// deliver runs the tables, each as soon as there is memory for it.
-func (w *Writer) deliver(ctx context.Context, ds []*delivery) {
+// deliver runs the tables, each as soon as there is memory for it. end decides
+// what becomes of their objects: of each table's own, or of all at once where
+// they stand or fall together.
+func (w *Writer) deliver(ctx context.Context, ds []*delivery, end func(context.Context, ...*delivery)) {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	if bad := culprit(ds); bad != nil && w.opts.allOrNothing {
@@ -246,7 +272,7 @@ func (w *Writer) deliver(ctx context.Context, ds []*delivery) {
 	ended := func(ctx context.Context, d *delivery) {
 		switch {
 		case !w.opts.allOrNothing:
-			commitAll(ctx, d)
+			end(ctx, d)
 		case d.report.Err != nil:
 			stop(failedSibling(d))
 		}
@@ -266,7 +292,7 @@ func (w *Writer) deliver(ctx context.Context, ds []*delivery) {
 	}
 	wait.Wait()
 	if w.opts.allOrNothing {
-		commitAll(ctx, ds...)
+		end(ctx, ds...)
 	}
 }
 
@@ -300,7 +326,8 @@ func (w *Writer) connected(ctx context.Context) (*upload.Engine, error) {
 		if err := w.conn.locate(ctx, w.bucket, w.opts.bucketOwner); err != nil {
 			return nil, err
 		}
-		cfg.Client, cfg.Endpoint, cfg.Refresh = w.conn.client, w.conn.endpoint, w.conn.refresh
+		cfg.Client, cfg.Endpoint, cfg.Refresh = w.conn.client, w.conn.endpoint != "", w.conn.refresh
+		cfg.Region = w.conn.region
 	}
 	w.engine = upload.New(cfg)
 	return w.engine, nil

@@ -61,6 +61,9 @@ type Pending struct {
 	state State
 	ended bool
 
+	doubtful bool // a commit was sent before, and its outcome is not known
+	owned    bool // the body's memory is not the pool's any more
+
 	reclaimed bool  // it is not sent for want of memory any more
 	err       error // why it cannot be committed any more
 }
@@ -197,7 +200,7 @@ var errNotNeeded = errors.New("nobody waits for the memory any more")
 // forget gives the body's memory back.
 func (p *Pending) forget() {
 	switch {
-	case p.body == nil:
+	case p.body == nil, p.owned:
 	case p.small:
 		p.engine.pool.drop(p.account, p.body.size)
 	default:
@@ -215,8 +218,9 @@ func (p *Pending) report() {
 
 // Commit makes the object visible. Only an answer with an ETag is a success.
 // Once the first request is on its way a cancelled context does not stop it:
-// what has no answer is asked again, and is ErrCommitUnknown in the end. After
-// any other error the object is still pending.
+// what has no answer is asked again, and is ErrCommitUnknown in the end; the
+// body stays in memory until Retain or Abort. After any other error the object
+// is still pending.
 func (p *Pending) Commit(ctx context.Context) (Result, error) {
 	defer p.lock()()
 	switch {
@@ -252,6 +256,7 @@ func (p *Pending) commit(ctx context.Context) (Result, error) {
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.engine.pace.commitGrace)
 	defer cancel()
 	lost, err := p.engine.doInSlot(grace, r)
+	lost = lost || p.doubtful
 	switch {
 	case err == nil:
 		p.ended, p.state = true, StateCommitted
@@ -262,7 +267,6 @@ func (p *Pending) commit(ctx context.Context) (Result, error) {
 	case lost:
 		p.ended, p.state = true, StateUnknown
 		p.err = &UnknownCommit{Bucket: p.engine.cfg.Bucket, Key: p.Key, UploadID: p.id, Size: p.Size, CRC64NVME: p.CRC64NVME, Err: err}
-		p.forget()
 		return p.result(), p.err
 	}
 	return p.result(), err
@@ -298,6 +302,7 @@ func (p *Pending) complete(ctx context.Context, a attempt) (Result, error) {
 func (p *Pending) Abort(ctx context.Context) *Orphan {
 	defer p.lock()()
 	if p.ended {
+		p.forget()
 		return p.leftover()
 	}
 	p.ended = true

@@ -40,6 +40,7 @@ type Config struct {
 	Client      Client
 	Bucket      string       // a name, an alias or an access point's ARN
 	Endpoint    bool         // not AWS: a server that rejects checksum headers gets none from then on
+	Region      string       // the bucket's, as far as it is known
 	Owner       string       // the account that must own the bucket; "": any
 	Memory      int64        // bytes, for all streams together
 	PartSize    int64        // > 0: equal parts of this size; 0: parts grow with the object
@@ -242,6 +243,14 @@ func (e *Engine) regionNow() string {
 	return ""
 }
 
+// Region is the bucket's, "" if nobody knows.
+func (e *Engine) Region() string {
+	if named := e.regionNow(); named != "" {
+		return named
+	}
+	return e.cfg.Region
+}
+
 // relocate makes all further requests go to the region an answer has named,
 // and says whether that is a change for a request that was sent to used.
 func (e *Engine) relocate(used, named string) bool {
@@ -294,7 +303,7 @@ func (e *Engine) resource(key string) string {
 		return e.cfg.Bucket + "/object/" + key
 	}
 	partition := "aws"
-	switch region := e.regionNow(); {
+	switch region := e.Region(); {
 	case strings.HasPrefix(region, "cn-"):
 		partition = "aws-cn"
 	case strings.HasPrefix(region, "us-gov-"):

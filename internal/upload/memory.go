@@ -255,6 +255,15 @@ func (p *pool) giveLocked(a *account, pages [][]byte) {
 	}
 }
 
+// cede lets go of pages for good: they are the caller's own from now on.
+func (p *pool) cede(a *account, pages [][]byte) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.pages -= int64(len(pages))
+	p.change(a, func() { a.held -= int64(len(pages)) * p.page })
+	p.grant()
+}
+
 // compact replaces a page of a by a body of n bytes that has its own memory.
 func (p *pool) compact(a *account, page []byte, n int64) {
 	p.mu.Lock()

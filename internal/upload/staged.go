@@ -1,0 +1,146 @@
+package upload
+
+import (
+	"context"
+	"crypto/md5"
+	"encoding/base64"
+	"errors"
+	"fmt"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+)
+
+// Staged is an object whose bytes are all in the bucket, as plain data: what
+// any Engine needs to commit or to abort it.
+type Staged struct {
+	Key, UploadID string
+	Size          int64
+	CRC64NVME     string // of the whole object, base64
+	Parts         []StagedPart
+
+	RequestPayer string
+	NoOverwrite  bool
+	Doubtful     bool // a commit was sent, and its outcome is not known
+}
+
+// StagedPart is one part of a multipart upload.
+type StagedPart struct {
+	Number    int32  `json:"number"`
+	ETag      string `json:"etag"`
+	CRC64NVME string `json:"crc64nvme,omitempty"`
+}
+
+// Staged returns the object as plain data. ok is false for one whose bytes are
+// in this process's memory, or that is not pending any more.
+func (p *Pending) Staged() (s Staged, ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.id == "" || p.ended {
+		return Staged{}, false
+	}
+	s = Staged{
+		Key: p.Key, UploadID: p.id, Size: p.Size, CRC64NVME: p.CRC64NVME,
+		RequestPayer: string(p.settings.RequestPayer), NoOverwrite: p.settings.noOverwrite, Doubtful: p.doubtful,
+	}
+	for _, part := range p.parts {
+		s.Parts = append(s.Parts, StagedPart{*part.PartNumber, *part.ETag, aws.ToString(part.ChecksumCRC64NVME)})
+	}
+	return s, true
+}
+
+// Adopt makes a Pending of what this or another Engine has staged. Of o, only
+// what the requests that follow need counts: the key of SSE-C, who pays.
+func (e *Engine) Adopt(ctx context.Context, o Object, staged Staged) (*Pending, error) {
+	o.Key = staged.Key
+	s, err := e.settings(o)
+	if err != nil {
+		return nil, err
+	}
+	if s.RequestPayer == "" && staged.RequestPayer != "" {
+		in := *s.CreateMultipartUploadInput // may be shared
+		in.RequestPayer = types.RequestPayer(staged.RequestPayer)
+		s.CreateMultipartUploadInput = &in
+	}
+	s.noOverwrite = s.noOverwrite || staged.NoOverwrite
+	p := &Pending{
+		Key: staged.Key, Size: staged.Size, Parts: len(staged.Parts), CRC64NVME: staged.CRC64NVME,
+		engine: e, settings: s, ctx: ctx, id: staged.UploadID, doubtful: staged.Doubtful,
+	}
+	for _, part := range staged.Parts {
+		p.parts = append(p.parts, types.CompletedPart{PartNumber: &part.Number, ETag: &part.ETag, ChecksumCRC64NVME: &part.CRC64NVME})
+	}
+	return p, nil
+}
+
+// Retain readies an object for another commit, after one that failed or whose
+// outcome is not known. A body in memory leaves the budget: it is staged, if ctx
+// and the server allow that; else, and where the object may be there already, it
+// stays in memory of its own for as long as p.
+func (p *Pending) Retain(ctx context.Context) {
+	defer p.lock()()
+	if p.state == StateUnknown {
+		p.state, p.ended, p.err, p.doubtful = StatePending, false, nil, true
+	}
+	if p.ended || p.err != nil || p.body == nil {
+		return
+	}
+	if p.doubtful || ctx.Err() != nil || p.stage(ctx) != nil {
+		p.own()
+	}
+}
+
+// own takes the body's memory out of the pool.
+func (p *Pending) own() {
+	pool := p.engine.pool
+	switch {
+	case p.body == nil || p.held.Load() == 0:
+	case p.small:
+		pool.drop(p.account, p.body.size)
+	default:
+		pool.cede(p.account, p.body.pages)
+	}
+	p.held.Store(0)
+	p.owned = true
+}
+
+// InMemory says that the object's bytes are in this process alone.
+func (p *Pending) InMemory() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.body != nil
+}
+
+// Of says whether p is of e.
+func (p *Pending) Of(e *Engine) bool { return p.engine == e }
+
+var errGone = errors.New("the staged upload is gone: it was committed or aborted before, or a lifecycle rule has removed it")
+
+// Alive returns an error if the upload is not there any more. It asks with a
+// part whose checksums are wrong, which takes no right beyond s3:PutObject and
+// changes nothing: a server that keeps the part nevertheless does not find it in
+// the list of the commit.
+func (p *Pending) Alive(ctx context.Context) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	number := int32(len(p.parts) + 1)
+	if p.id == "" || p.doubtful || p.ended || int(number) > p.engine.limits.maxParts {
+		return nil
+	}
+	probe := &part{number: number, page: 1, pages: [][]byte{{'?'}}, size: 1}
+	wrong := md5.Sum(nil)
+	_, err := p.engine.do(ctx, &request{name: opPart, key: p.Key, body: probe, send: func(ctx context.Context, a attempt) error {
+		in := p.settings.partInput(p.id, probe, a)
+		in.ContentMD5 = aws.String(base64.StdEncoding.EncodeToString(wrong[:]))
+		_, err := p.engine.cfg.Client.UploadPart(ctx, in, a.opts...)
+		switch code, _ := codeOf(err); code {
+		case "BadDigest", "InvalidDigest", "XAmzContentChecksumMismatch", "XAmzContentSHA256Mismatch":
+			return nil
+		}
+		return err
+	}})
+	if code, _ := codeOf(err); code == "NoSuchUpload" {
+		return &failure{text: fmt.Sprintf("%v (%s, upload ID %s)", errGone, answerText(err), p.id), cause: err}
+	}
+	return err
+}

@@ -1,0 +1,305 @@
+package s3writer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/seed149ec23d/s3writer/internal/upload"
+)
+
+// Stage does all that [Writer.Write] does but the last step: it runs the chains
+// and uploads every object, of which nothing is visible. [Writer.Commit] makes
+// them visible, in this process or another one; [Writer.Abort] removes them.
+// Small objects go up as multipart uploads of one part: three requests each
+// rather than one.
+//
+// What it returns is never nil: it has the tables that were staged, and the
+// error is that of those that failed, joined. With [WithAllOrNothing] one table
+// that fails leaves none.
+func (w *Writer) Stage(ctx context.Context, tables ...Table) (*Staged, error) {
+	start := time.Now()
+	ds, err := w.prepare(tables)
+	if err != nil {
+		return w.staged(nil, false), err
+	}
+	w.deliver(ctx, ds, stageAll)
+	s := w.staged(ds, false)
+	for _, d := range ds {
+		s.orphans = append(s.orphans, d.orphans...)
+	}
+	s.took = time.Since(start)
+	return s, joined(ds)
+}
+
+// stageAll sends what finished tables have in memory. If one has failed, all are
+// given up.
+func stageAll(ctx context.Context, ds ...*delivery) {
+	for _, d := range ds {
+		d.check(ctx)
+	}
+	if culprit(ds) == nil {
+		each(ds, func(d *delivery, o *object) error {
+			if d.w.opts.dryRun {
+				return nil
+			}
+			return o.pending.Stage(ctx)
+		})
+	}
+	for _, d := range ds {
+		if d.report.Err == nil && d.commitErr != nil {
+			d.fail(ctx, d.commitErr)
+		}
+	}
+	first := culprit(ds)
+	for _, d := range ds {
+		if first != nil {
+			d.settle(ctx, first, false)
+		}
+		d.done()
+	}
+}
+
+// each calls f for the unsettled objects of ds, many at once, and keeps each
+// table's first error.
+func each(ds []*delivery, f func(*delivery, *object) error) {
+	var wait sync.WaitGroup
+	slots := make(chan struct{}, committers)
+	for _, d := range ds {
+		for _, o := range d.objects {
+			if !o.unsettled() {
+				continue
+			}
+			slots <- struct{}{}
+			wait.Go(func() {
+				defer func() { <-slots }()
+				if err := f(d, o); err != nil {
+					d.refused(&uploadError{d, d.objectError(o.Key, err)})
+				}
+			})
+		}
+	}
+	wait.Wait()
+}
+
+// staged makes a document of what ds came to, or only of the objects that are
+// left to be committed.
+func (w *Writer) staged(ds []*delivery, left bool) *Staged {
+	s := &Staged{created: time.Now().UTC().Truncate(time.Second)}
+	var engine *upload.Engine
+	for _, d := range ds {
+		if d.engine != nil {
+			engine = d.engine
+		}
+		t := stagedTable{report: d.report, table: Table{ObjectInput: d.table.ObjectInput}}
+		t.report.Objects = nil
+		for _, o := range d.objects {
+			if left && !o.unsettled() {
+				continue
+			}
+			t.report.Objects = append(t.report.Objects, o.Object)
+			t.objects = append(t.objects, o.staged())
+		}
+		if len(t.objects) > 0 || !left {
+			s.tables = append(s.tables, t)
+		}
+	}
+	s.target = w.target(engine)
+	return s
+}
+
+// staged is the object as a document has it.
+func (o *object) staged() (s stagedObject) {
+	if o.pending == nil {
+		return s
+	}
+	if s.Staged, s.uploaded = o.pending.Staged(); !s.uploaded {
+		s.pending = o.pending
+	}
+	return s
+}
+
+// target is where this Writer's objects go. engine is nil if nothing has gone
+// there yet.
+func (w *Writer) target(engine *upload.Engine) target {
+	t := target{Bucket: w.bucket, Owner: w.opts.bucketOwner, NoOverwrite: w.opts.noOverwrite, DryRun: w.opts.dryRun}
+	if w.conn != nil {
+		t.Endpoint = redactURL(w.conn.endpoint)
+	}
+	if engine != nil {
+		t.Region = engine.Region()
+	}
+	return t
+}
+
+// Commit makes visible what [Writer.Stage] has staged, or what [Report].Pending
+// was left with, by this Writer or another one with the same bucket, endpoint
+// and region, in this process or another. It asks every upload first whether it
+// is still there, one request each, and commits nothing if one is gone. Tables
+// are then committed as Write commits them: each for itself, or all or none with
+// [WithAllOrNothing] as far as S3 allows.
+//
+// The report is never nil. What could not be committed is not given up: it is in
+// its Pending. Where objects were staged with a customer-provided key (SSE-C),
+// the committing Writer's [WithObjectInput] must set the same key: documents have
+// no secrets.
+func (w *Writer) Commit(ctx context.Context, staged ...*Staged) (*Report, error) {
+	start := time.Now()
+	report := &Report{}
+	err := w.commit(ctx, staged, report)
+	report.Duration = time.Since(start)
+	return report, err
+}
+
+func (w *Writer) commit(ctx context.Context, staged []*Staged, report *Report) error {
+	ds, _, err := w.adopt(ctx, staged)
+	if err != nil {
+		return fmt.Errorf("s3writer: commit: %w", err)
+	}
+	if len(ds) == 0 {
+		return fmt.Errorf("s3writer: commit: %w", ErrNothingToWrite)
+	}
+	defer w.gather(report, ds)
+	if w.opts.dryRun {
+		for _, d := range ds {
+			d.list()
+			d.done()
+		}
+		return nil
+	}
+	each(ds, func(_ *delivery, o *object) error { return o.pending.Alive(ctx) })
+	for _, d := range ds {
+		if d.report.Err == nil && d.commitErr != nil {
+			d.fail(ctx, d.commitErr)
+		}
+	}
+	groups := [][]*delivery{ds}
+	if culprit(ds) == nil && !w.opts.allOrNothing {
+		groups = slices.Collect(slices.Chunk(ds, 1))
+	}
+	var wait sync.WaitGroup
+	for _, group := range groups {
+		wait.Go(func() { commitAll(ctx, true, group...) })
+	}
+	wait.Wait()
+	return joined(ds)
+}
+
+// Abort removes what [Writer.Stage] has staged and what it could not clean up.
+// Objects that are committed stay. The error joins what could not be removed.
+func (w *Writer) Abort(ctx context.Context, staged ...*Staged) error {
+	ds, engine, err := w.adopt(ctx, staged)
+	if err != nil {
+		return fmt.Errorf("s3writer: abort: %w", err)
+	}
+	if w.opts.dryRun {
+		return nil
+	}
+	for _, s := range staged {
+		if s != nil {
+			ds = append(ds, w.adoptOrphans(ctx, engine, s))
+		}
+	}
+	each(ds, func(d *delivery, o *object) error { o.abort(ctx, d); return nil })
+	var errs []error
+	for _, d := range ds {
+		for _, o := range d.orphans {
+			e := d.objectError(o.Key, o.Err)
+			e.UploadID = o.UploadID
+			errs = append(errs, e)
+		}
+		d.done()
+	}
+	return errors.Join(errs...)
+}
+
+// adopt makes deliveries of staged tables that have objects to commit.
+func (w *Writer) adopt(ctx context.Context, staged []*Staged) (ds []*delivery, engine *upload.Engine, err error) {
+	staged = slices.DeleteFunc(slices.Clone(staged), func(s *Staged) bool { return s == nil })
+	if len(staged) == 0 {
+		return nil, nil, nil
+	}
+	if engine, err = w.connected(ctx); err != nil {
+		return nil, nil, err
+	}
+	seen := map[string]bool{}
+	for i, s := range staged {
+		if err := w.target(engine).accepts(s.target); err != nil {
+			return nil, nil, fmt.Errorf("staged document %d, of %s: %w", i+1, s.created.Format(time.RFC3339), err)
+		}
+		for _, t := range s.tables {
+			if !slices.ContainsFunc(t.objects, stagedObject.there) && !s.target.DryRun {
+				continue
+			}
+			d := w.adoptTable(ctx, engine, len(ds)+1, t)
+			ds = append(ds, d)
+			for _, o := range d.objects {
+				if seen[o.Key] {
+					return nil, nil, fmt.Errorf("staged document %d: object %q was staged twice", i+1, o.Key)
+				}
+				seen[o.Key] = true
+			}
+		}
+	}
+	return ds, engine, nil
+}
+
+// there tells whether there is something to commit or to abort.
+func (o stagedObject) there() bool { return o.uploaded || o.pending != nil }
+
+// accepts says why a document cannot be committed here.
+func (t target) accepts(doc target) error {
+	differs := func(what, theirs, ours string) error {
+		if theirs == ours || theirs == "" && what != "endpoint" || ours == "" && what == "region" {
+			return nil
+		}
+		return fmt.Errorf("it was staged for %s %q, and this Writer's is %q", what, theirs, ours)
+	}
+	if doc.DryRun && !t.DryRun {
+		return errors.New("it was staged by a dry run, which uploads nothing")
+	}
+	return errors.Join(differs("bucket", doc.Bucket, t.Bucket), differs("endpoint", doc.Endpoint, t.Endpoint),
+		differs("region", doc.Region, t.Region), differs("bucket owner", doc.Owner, t.Owner))
+}
+
+func (w *Writer) adoptTable(ctx context.Context, engine *upload.Engine, number int, t stagedTable) *delivery {
+	d := &delivery{w: w, number: number, begun: time.Now(), table: t.table, report: t.report, engine: engine}
+	d.report.Err = nil
+	d.start(ctx)
+	for i, so := range t.objects {
+		o := &object{Object: t.report.Objects[i]}
+		o.Err = nil
+		var err error
+		switch {
+		case so.pending != nil && !so.pending.Of(engine):
+			err = errors.New("its bytes are in the memory of another Writer, which alone can commit it")
+		case so.pending != nil:
+			o.pending = so.pending
+		case so.uploaded: // not so of a dry run
+
+			o.pending, err = engine.Adopt(ctx, upload.Object{Input: d.objectInput()}, so.Staged)
+		}
+		if err != nil {
+			d.fail(ctx, &uploadError{d, d.objectError(o.Key, err)})
+		}
+		d.objects = append(d.objects, o)
+	}
+	return d
+}
+
+// adoptOrphans makes a delivery of what could not be cleaned up.
+func (w *Writer) adoptOrphans(ctx context.Context, engine *upload.Engine, s *Staged) *delivery {
+	d := &delivery{w: w, begun: time.Now(), engine: engine, cancel: func(error) {}}
+	for _, o := range s.orphans {
+		if o.UploadID == "" {
+			continue
+		}
+		if p, err := engine.Adopt(ctx, upload.Object{Input: d.objectInput()}, upload.Staged{Key: o.Key, UploadID: o.UploadID}); err == nil {
+			d.objects = append(d.objects, &object{Object: Object{Key: o.Key}, pending: p})
+		}
+	}
+	return d
+}
