@@ -30,6 +30,8 @@ func suite(t *testing.T, to *target) {
 		{"no overwrite", testNoOverwrite},
 		{"no overwrite, multipart", testNoOverwriteMultipart},
 		{"all or nothing", testAllOrNothing},
+		{"stage and commit", testStage},
+		{"staged uploads that are gone", testAbortStaged},
 		{"one table fails", testOneTableFails},
 		{"cancelled half way", testCancel},
 		{"source fails half way", testSourceFails},

@@ -139,9 +139,11 @@ func (s *settings) completeInput(id string, parts []types.CompletedPart, size in
 		in.IfNoneMatch = aws.String("*")
 	}
 	if checksums {
-		in.ChecksumCRC64NVME = &crc
-		in.ChecksumType = types.ChecksumTypeFullObject
 		in.MpuObjectSize = &size
+		if size > 0 { // MinIO cannot combine the checksums of no bytes
+			in.ChecksumCRC64NVME = &crc
+			in.ChecksumType = types.ChecksumTypeFullObject
+		}
 		return in
 	}
 	in.MultipartUpload.Parts = make([]types.CompletedPart, len(parts))
