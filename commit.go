@@ -112,17 +112,15 @@ func (d *delivery) refused(err error) {
 // commit. first is the table whose failure is the reason for that, if there is
 // one.
 func (d *delivery) settle(ctx context.Context, first *delivery, kept bool) {
-	left := false
-	for _, o := range d.objects {
-		left = left || o.pending != nil
-		switch {
-		case o.pending == nil:
-		case kept:
+	left := slices.ContainsFunc(d.objects, (*object).unsettled)
+	each([]*delivery{d}, func(_ *delivery, o *object) error {
+		if kept {
 			o.retain(ctx, d)
-		default:
-			o.abort(ctx, d)
+		} else {
+			o.abort(d)
 		}
-	}
+		return nil
+	})
 	switch {
 	case d.report.Err != nil:
 	case d.commitErr != nil:

@@ -30,9 +30,12 @@ type delivery struct {
 	engine    *upload.Engine
 	admission *upload.Admission
 	cancel    context.CancelCauseFunc // ends the table alone
+	caller    context.Context         // of Write: when it ends, nobody waits any more
 
 	mu      sync.Mutex // objects may be finished several at once
 	objects []*object  // finished, in the order of their keys once the run has ended
+	filling map[*objectSink]struct{}
+	left    bool // the run was abandoned: what it still does is nobody's business
 	opened  atomic.Int64
 	orphans []Orphan
 
@@ -136,9 +139,13 @@ func (d *delivery) run(ctx context.Context) {
 	objects, stop := context.WithCancelCause(ctx) // as long as the table, unless it fails
 	d.input.Failed = stop
 	err := d.program.Run(ctx, d.input, &d.counts, func(o *chain.Object) (chain.ByteSink, error) { return d.open(objects, o) })
+	if abandoned, ok := err.(*chain.AbandonedError); ok {
+		err = abandoned.Err
+		d.leave()
+	}
 	d.count()
 	if err == nil {
-		err = d.accept()
+		err = d.accept(ctx)
 	}
 	if err != nil {
 		d.fail(ctx, err)
@@ -194,7 +201,7 @@ func (d *delivery) countsRows() bool {
 }
 
 // accept asks the table's owner.
-func (d *delivery) accept() error {
+func (d *delivery) accept(ctx context.Context) error {
 	if d.table.Accept == nil {
 		return nil
 	}
@@ -211,7 +218,12 @@ func (d *delivery) accept() error {
 			err = fmt.Errorf("refused by Accept: %w", err)
 		}
 	}()
-	return <-done
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 // recovered makes an error of a panic in the function that a table's owner gave.
@@ -279,6 +291,9 @@ func (d *delivery) tell(done bool) {
 		return
 	}
 	now := time.Now().UnixMilli()
+	if !done && d.abandoned() {
+		return
+	}
 	last := d.told.Load()
 	if !done && (now-last < tellEvery.Milliseconds() || !d.told.CompareAndSwap(last, now)) {
 		return

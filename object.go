@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"slices"
+	"sync"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
@@ -20,11 +21,12 @@ type object struct {
 func (o *object) unsettled() bool { return o.pending != nil }
 
 // abort removes what is not visible yet.
-func (o *object) abort(ctx context.Context, d *delivery) {
-	if o.pending != nil {
-		d.orphan(o.pending.Abort(ctx))
-		o.pending = nil
-	}
+func (o *object) abort(d *delivery) {
+	left := o.pending.Abort(d.caller)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.addOrphan(left)
+	o.pending = nil
 }
 
 // settled lets go of an object that is committed, and reports what lies beside it.
@@ -47,7 +49,51 @@ func (d *delivery) open(ctx context.Context, o *chain.Object) (sink chain.ByteSi
 		return nil, d.objectError(key, err)
 	}
 	d.opened.Add(1)
-	return &objectSink{d: d, key: key, object: o, stream: d.engine.Open(ctx, d.admission, d.object(key))}, nil
+	s := &objectSink{d: d, key: key, object: o, stream: d.engine.Open(ctx, d.admission, d.object(key))}
+	if !d.fills(s) {
+		s.stream.Abort()
+		return nil, context.Cause(ctx)
+	}
+	return s, nil
+}
+
+// fills notes that an object is being filled, unless the run was abandoned.
+func (d *delivery) fills(s *objectSink) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.left {
+		return false
+	}
+	if d.filling == nil {
+		d.filling = map[*objectSink]struct{}{}
+	}
+	d.filling[s] = struct{}{}
+	return true
+}
+
+// leave leaves a run to itself, whose goroutine is stuck in somebody's function,
+// and gives up the objects that it was filling.
+func (d *delivery) leave() {
+	d.mu.Lock()
+	filling := d.filling
+	d.filling, d.left = nil, true
+	d.mu.Unlock()
+	var wait sync.WaitGroup
+	for s := range filling {
+		wait.Go(func() {
+			o := s.stream.Abort()
+			d.mu.Lock()
+			defer d.mu.Unlock()
+			d.addOrphan(o)
+		})
+	}
+	wait.Wait()
+}
+
+func (d *delivery) abandoned() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.left
 }
 
 // accepts says what is wrong with the key of a partition's objects.
@@ -55,7 +101,7 @@ func (d *delivery) accepts(o *chain.Object) error { return checkKey(d.keys.of(o)
 
 // object is how the engine is told to make an object.
 func (d *delivery) object(key string) upload.Object {
-	o := upload.Object{Key: key, Size: -1, ContentType: contentType(key, d.program.Charset()), Sent: func(n int64) {
+	o := upload.Object{Key: key, Size: -1, Caller: d.caller, ContentType: contentType(key, d.program.Charset()), Sent: func(n int64) {
 		d.sent.Add(n)
 		d.tell(false)
 	}}
@@ -111,14 +157,22 @@ func (s *objectSink) Finish() error {
 		s.Abort()
 		return s.failed(err)
 	}
-	s.d.finished(&object{Object{
+	s.d.finished(s, &object{Object{
 		Key: p.Key, Size: p.Size, Rows: s.object.Rows, Parts: p.Parts, CRC64NVME: p.CRC64NVME,
 		Partition: s.object.Partition,
 	}, p})
 	return nil
 }
 
-func (s *objectSink) Abort() { s.d.orphan(s.stream.Abort()) }
+func (s *objectSink) Abort() {
+	o := s.stream.Abort()
+	s.d.mu.Lock()
+	defer s.d.mu.Unlock()
+	if !s.d.left {
+		delete(s.d.filling, s)
+		s.d.addOrphan(o)
+	}
+}
 
 func (s *objectSink) failed(err error) error {
 	if err == nil {
@@ -127,17 +181,27 @@ func (s *objectSink) failed(err error) error {
 	return &uploadError{s.d, s.d.objectError(s.key, err)}
 }
 
-func (d *delivery) finished(o *object) {
+func (d *delivery) finished(s *objectSink, o *object) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.left { // the table has its report
+		o.pending.Abort(d.caller)
+		return
+	}
+	delete(d.filling, s)
 	d.objects = append(d.objects, o)
 }
 
 func (d *delivery) orphan(o *upload.Orphan) {
-	if o == nil {
-		return
-	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.orphans = append(d.orphans, Orphan{Key: o.Key, UploadID: o.UploadID, Err: o.Err})
+	if !d.left {
+		d.addOrphan(o)
+	}
+}
+
+func (d *delivery) addOrphan(o *upload.Orphan) {
+	if o != nil {
+		d.orphans = append(d.orphans, Orphan{Key: o.Key, UploadID: o.UploadID, Err: o.Err})
+	}
 }

@@ -142,9 +142,12 @@ func (w *Writer) CloseIdleConnections() {
 //
 // When Write returns, every object is committed, or nothing of it is visible;
 // if neither is certain, the error is an [ErrCommitUnknown]. Where some objects
-// of what belongs together are visible, what is not is in the report's Pending. A cancelled
-// context ends it at once, unless commits have begun: those are finished, for
-// at most two minutes.
+// of what belongs together are visible, what is not is in the report's Pending.
+//
+// A cancelled context ends Write within a quarter of a second, wherever the
+// source, a function or the server stands still; a function that does not
+// return keeps its goroutine, and nothing else. Commits that have begun are
+// finished, for at most two minutes.
 func (w *Writer) Write(ctx context.Context, tables ...Table) (*Report, error) {
 	start := time.Now()
 	report := &Report{}
@@ -154,7 +157,7 @@ func (w *Writer) Write(ctx context.Context, tables ...Table) (*Report, error) {
 }
 
 func (w *Writer) write(ctx context.Context, tables []Table, report *Report) error {
-	ds, err := w.prepare(tables)
+	ds, err := w.prepare(ctx, tables)
 	if err != nil {
 		return err
 	}
@@ -165,13 +168,14 @@ func (w *Writer) write(ctx context.Context, tables []Table, report *Report) erro
 
 // prepare checks the tables' form, each for itself and against the others; what
 // is wrong is in their reports.
-func (w *Writer) prepare(tables []Table) ([]*delivery, error) {
+func (w *Writer) prepare(ctx context.Context, tables []Table) ([]*delivery, error) {
 	if len(tables) == 0 {
 		return nil, fmt.Errorf("s3writer: %w", ErrNothingToWrite)
 	}
 	ds := make([]*delivery, len(tables))
 	for i := range tables {
 		ds[i] = w.plan(i+1, tables[i])
+		ds[i].caller = ctx
 	}
 	distinctSources(ds)
 	distinctKeys(ds)

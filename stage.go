@@ -22,7 +22,7 @@ import (
 // that fails leaves none.
 func (w *Writer) Stage(ctx context.Context, tables ...Table) (*Staged, error) {
 	start := time.Now()
-	ds, err := w.prepare(tables)
+	ds, err := w.prepare(ctx, tables)
 	if err != nil {
 		return w.staged(nil, false), err
 	}
@@ -203,7 +203,7 @@ func (w *Writer) Abort(ctx context.Context, staged ...*Staged) error {
 			ds = append(ds, w.adoptOrphans(ctx, engine, s))
 		}
 	}
-	each(ds, func(d *delivery, o *object) error { o.abort(ctx, d); return nil })
+	each(ds, func(d *delivery, o *object) error { o.abort(d); return nil })
 	var errs []error
 	for _, d := range ds {
 		for _, o := range d.orphans {
@@ -266,7 +266,7 @@ func (t target) accepts(doc target) error {
 }
 
 func (w *Writer) adoptTable(ctx context.Context, engine *upload.Engine, number int, t stagedTable) *delivery {
-	d := &delivery{w: w, number: number, begun: time.Now(), table: t.table, report: t.report, engine: engine}
+	d := &delivery{w: w, number: number, begun: time.Now(), table: t.table, report: t.report, engine: engine, caller: ctx}
 	d.report.Err = nil
 	d.start(ctx)
 	for i, so := range t.objects {
@@ -292,7 +292,7 @@ func (w *Writer) adoptTable(ctx context.Context, engine *upload.Engine, number i
 
 // adoptOrphans makes a delivery of what could not be cleaned up.
 func (w *Writer) adoptOrphans(ctx context.Context, engine *upload.Engine, s *Staged) *delivery {
-	d := &delivery{w: w, begun: time.Now(), engine: engine, cancel: func(error) {}}
+	d := &delivery{w: w, begun: time.Now(), engine: engine, caller: ctx, cancel: func(error) {}}
 	for _, o := range s.orphans {
 		if o.UploadID == "" {
 			continue

@@ -100,7 +100,9 @@ func (s *stepSink) mark(err error) error {
 // Run reads in to its end and writes what leaves the chain to the sinks that
 // open opens, each from one goroutine. When it returns, the sinks have been
 // finished or aborted, and nothing reads the source any more, unless the context ended
-// while a Read was blocked: that Read's goroutine goes on alone.
+// while a Read was blocked: that Read's goroutine goes on alone. Where it is a
+// step's function that does not return after the context has ended, Run returns an
+// [AbandonedError], and the sinks are the caller's to abort.
 func (p *Program) Run(ctx context.Context, in Input, counts *Counts, open func(*Object) (ByteSink, error)) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -113,12 +115,39 @@ func (p *Program) Run(ctx context.Context, in Input, counts *Counts, open func(*
 		defer func() { done <- err }()
 		err = r.run()
 	}()
-	err := <-done
+	err, abandoned := r.await(done)
 	if below, ok := err.(sinkError); ok {
-		return below.error
+		err = below.error
+	}
+	if abandoned {
+		return &AbandonedError{err}
 	}
 	return err
 }
+
+// await waits for the run, but not much longer than its context lasts.
+func (r *run) await(done <-chan error) (err error, abandoned bool) {
+	select {
+	case err := <-done:
+		return err, false
+	case <-r.ctx.Done():
+	}
+	timer := time.NewTimer(leaveAfter)
+	defer timer.Stop()
+	select {
+	case err := <-done:
+		return err, false
+	case <-timer.C:
+		return context.Cause(r.ctx), true
+	}
+}
+
+// AbandonedError is that of a run whose context has ended, and which has not: a
+// function of a step does not return. What it wraps is why the context has ended.
+type AbandonedError struct{ Err error }
+
+func (e *AbandonedError) Error() string { return e.Err.Error() }
+func (e *AbandonedError) Unwrap() error { return e.Err }
 
 // run is one table on its way through a program.
 type run struct {
@@ -501,8 +530,12 @@ func (r *run) receive(q *queue) (*job, error) {
 	return nil, context.Cause(r.ctx)
 }
 
-// abandonAfter is how long a run that ends waits for a blocked Read.
-const abandonAfter = 100 * time.Millisecond
+const (
+	// abandonAfter is how long a run that ends waits for a blocked Read.
+	abandonAfter = 50 * time.Millisecond
+	// leaveAfter is how long a run that was ended is waited for.
+	leaveAfter = 3 * abandonAfter
+)
 
 // errStopped tells a sender that nobody needs more.
 var errStopped = errors.New("chain: stopped")

@@ -48,6 +48,7 @@ type Pending struct {
 	settings *settings
 	sent     func(int64)
 	ctx      context.Context // the table's: what is done before the commit ends with it
+	caller   context.Context // whoever waits: when it ends, cleaning up has to be quick
 	held     atomic.Int64    // bytes of memory
 	place    *list.Element   // among those that may be sent for their memory; the pool's lock has it
 
@@ -80,6 +81,7 @@ func (s *Stream) pending(kept *part) *Pending {
 		settings:  s.settings,
 		sent:      s.object.Sent,
 		ctx:       s.parent,
+		caller:    s.caller(),
 		body:      kept,
 		id:        s.id,
 		lost:      s.lost,
@@ -161,7 +163,7 @@ func (p *Pending) stage(ctx context.Context) error {
 	p.body.number = 1
 	done, err := p.engine.sendPart(ctx, p.settings, id, p.body, nil)
 	if err != nil {
-		p.left = p.engine.discard(ctx, p.settings, id, false) // the body is still here
+		p.left = p.engine.discard(p.caller, p.settings, id, false) // the body is still here
 		return err
 	}
 	p.id, p.parts = id, []types.CompletedPart{done}

@@ -68,6 +68,7 @@ type Engine struct {
 	refreshMu sync.Mutex
 	refreshes int64 // how often Refresh was called
 	counters  counters
+	answer    atomic.Int64 // the shortest time that an answer took, in nanoseconds
 }
 
 // New makes an Engine. It does no I/O.
@@ -323,7 +324,8 @@ type pace struct {
 	stall       time.Duration // how long a request may go without progress
 	commitGrace time.Duration // how long a commit that has begun may take
 	abortGrace  time.Duration
-	createGrace time.Duration // how long an answer to Create is waited for when nobody wants it any more
+	leastHurry  time.Duration // how long an answer is waited for when nobody wants it any more
+	mostHurry   time.Duration // and where it is not known how far away the server is
 }
 
 var defaultPace = pace{
@@ -334,7 +336,8 @@ var defaultPace = pace{
 	stall:       time.Minute,
 	commitGrace: 2 * time.Minute,
 	abortGrace:  30 * time.Second,
-	createGrace: 200 * time.Millisecond,
+	leastHurry:  100 * time.Millisecond,
+	mostHurry:   200 * time.Millisecond,
 }
 
 func roundUp(n, unit int64) int64 { return (n + unit - 1) / unit * unit }

@@ -1,6 +1,7 @@
 package upload
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -19,6 +20,9 @@ type Object struct {
 	// Input sets what the object has beside its bytes: encryption, storage class,
 	// tags, ACL, metadata. It may not set bucket, key or checksums. It may be nil.
 	Input func(*s3.CreateMultipartUploadInput)
+	// Caller is the context of whoever waits for the object: when it ends, cleaning
+	// up has to be quick. Default: the stream's own.
+	Caller context.Context
 	// Sent is told of bytes that the server has taken; several calls may run at
 	// once. It may be nil.
 	Sent func(n int64)

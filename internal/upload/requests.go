@@ -65,10 +65,12 @@ func checkAnswer(etag, checksum *string, kind types.ChecksumType, want string) e
 	return nil
 }
 
-// abortUpload removes an upload and its parts, under a context of its own: most
-// aborts happen because the caller's has ended.
+// abortUpload removes an upload and its parts. That outlasts ctx, whose end may
+// be the reason, but then not for long: somebody wants to be gone.
 func (e *Engine) abortUpload(ctx context.Context, s *settings, id string) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), e.pace.abortGrace)
+	ctx, stop := outliving(ctx, e.hurry)
+	defer stop()
+	ctx, cancel := context.WithTimeout(ctx, e.pace.abortGrace)
 	defer cancel()
 	_, err := e.do(ctx, &request{name: opAbort, key: s.key, attempts: 3, send: func(ctx context.Context, a attempt) error {
 		_, err := e.cfg.Client.AbortMultipartUpload(ctx, s.abortInput(id), a.opts...)

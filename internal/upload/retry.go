@@ -113,7 +113,7 @@ func (e *Engine) try(ctx context.Context, r *request, u used) (took time.Duratio
 		// Its answer names what has to be aborted: a cancelled context gives
 		// it a moment more.
 		var stop func()
-		ctx, stop = outliving(ctx, e.pace.createGrace)
+		ctx, stop = outliving(ctx, e.hurry)
 		defer stop()
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -124,7 +124,11 @@ func (e *Engine) try(ctx context.Context, r *request, u used) (took time.Duratio
 	if r.body != nil {
 		a.body = &body{part: r.body, progress: func() { watch.Reset(e.pace.stall) }}
 	}
+	begun := time.Now()
 	err = r.send(ctx, a)
+	if r.body == nil && err == nil {
+		e.answeredIn(time.Since(begun))
+	}
 	if a.body != nil && !a.body.began.IsZero() {
 		took = time.Since(a.body.began)
 	}
@@ -134,11 +138,31 @@ func (e *Engine) try(ctx context.Context, r *request, u used) (took time.Duratio
 	return took, err
 }
 
+// answeredIn keeps the shortest time that an answer took.
+func (e *Engine) answeredIn(took time.Duration) {
+	for {
+		least := e.answer.Load()
+		if least != 0 && least <= int64(took) || e.answer.CompareAndSwap(least, int64(took)) {
+			return
+		}
+	}
+}
+
+// hurry is how long an answer is waited for when nobody wants to wait any more:
+// long enough for a server that is alive, as far away as it is.
+func (e *Engine) hurry() time.Duration {
+	least := time.Duration(e.answer.Load())
+	if least == 0 {
+		return e.pace.mostHurry
+	}
+	return max(e.pace.leastHurry, min(4*least, 10*e.pace.mostHurry))
+}
+
 // outliving returns a context that ends some time after ctx.
-func outliving(ctx context.Context, d time.Duration) (context.Context, func()) {
+func outliving(ctx context.Context, while func() time.Duration) (context.Context, func()) {
 	longer, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(ctx, func() {
-		timer := time.AfterFunc(d, func() { cancel(cause(ctx)) })
+		timer := time.AfterFunc(while(), func() { cancel(cause(ctx)) })
 		context.AfterFunc(longer, func() { timer.Stop() })
 	})
 	return longer, func() {

@@ -65,7 +65,7 @@ func (e *Engine) Adopt(ctx context.Context, o Object, staged Staged) (*Pending, 
 	s.noOverwrite = s.noOverwrite || staged.NoOverwrite
 	p := &Pending{
 		Key: staged.Key, Size: staged.Size, Parts: len(staged.Parts), CRC64NVME: staged.CRC64NVME,
-		engine: e, settings: s, ctx: ctx, id: staged.UploadID, doubtful: staged.Doubtful,
+		engine: e, settings: s, ctx: ctx, caller: ctx, id: staged.UploadID, doubtful: staged.Doubtful,
 	}
 	for _, part := range staged.Parts {
 		p.parts = append(p.parts, types.CompletedPart{PartNumber: &part.Number, ETag: &part.ETag, ChecksumCRC64NVME: &part.CRC64NVME})

@@ -374,8 +374,16 @@ func (s *Stream) Abort() *Orphan {
 	}
 	s.settle()
 	s.admission.leave(s.account, nil)
-	s.orphan = s.engine.discard(s.parent, s.settings, s.id, s.lost)
+	s.orphan = s.engine.discard(s.caller(), s.settings, s.id, s.lost)
 	return s.orphan
+}
+
+// caller is whose end means that nobody waits any more.
+func (s *Stream) caller() context.Context {
+	if s.object.Caller != nil {
+		return s.object.Caller
+	}
+	return s.parent
 }
 
 // discard removes an upload and says what it could not remove.
