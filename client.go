@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -17,7 +18,8 @@ import (
 )
 
 // Client is what a [Writer] calls of S3; *s3.Client is one. Most users do not
-// need it. Its methods are called by several goroutines at once.
+// need it. Its methods are called by several goroutines at once. If it has a
+// HeadObject too, a commit whose answer was lost can be looked for.
 type Client interface {
 	PutObject(context.Context, *s3.PutObjectInput, ...func(*s3.Options)) (*s3.PutObjectOutput, error)
 	CreateMultipartUpload(context.Context, *s3.CreateMultipartUploadInput, ...func(*s3.Options)) (*s3.CreateMultipartUploadOutput, error)
@@ -32,6 +34,7 @@ type Client interface {
 type connection struct {
 	client   Client
 	endpoint string          // a server's that is not AWS; "": AWS
+	profile  upload.Profile  // of the server
 	region   string          // "" until it is found out
 	refresh  func()          // drops credentials that a server called expired; may be nil
 	idle     *http.Transport // ours, to close idle connections; nil: somebody else's
@@ -70,10 +73,11 @@ func (o *options) connect(ctx context.Context) (*connection, error) {
 
 // ownClient takes a client as it is.
 func (o *options) ownClient() *connection {
-	c := &connection{client: o.client, region: "us-east-1"}
+	c := &connection{client: o.client, region: "us-east-1", profile: profileOf(nil)}
 	if own, ok := o.client.(interface{ Options() s3.Options }); ok {
 		so := own.Options()
-		c.region, c.endpoint = so.Region, aws.ToString(so.BaseEndpoint)
+		c.region = so.Region
+		c.serverAt(so.BaseEndpoint)
 		if cache, ok := so.Credentials.(*aws.CredentialsCache); ok {
 			c.refresh = cache.Invalidate
 		}
@@ -123,16 +127,66 @@ func (c *connection) transport(concurrency int, ambient aws.HTTPClient) *http.Cl
 	return upload.HTTPClient(c.idle)
 }
 
+// profileOf is what is known of the server at an endpoint; nil is AWS.
+func profileOf(endpoint *string) upload.Profile {
+	if endpoint == nil {
+		return upload.Profile{AWS: true}
+	}
+	u, err := url.Parse(*endpoint)
+	if err != nil {
+		return upload.Profile{}
+	}
+	return upload.ProfileOf(u.Hostname())
+}
+
+// serverAt takes note of whose server a client has for an endpoint.
+func (c *connection) serverAt(endpoint *string) {
+	if c.profile = profileOf(endpoint); !c.profile.AWS {
+		c.endpoint = *endpoint
+	}
+}
+
+// server is the profile of the server that the options name, for Writers that
+// connect to none.
+func (o *options) server() upload.Profile {
+	switch {
+	case o.client != nil:
+		return o.ownClient().profile
+	case o.endpoint != "":
+		return profileOf(aws.String(o.baseURL()))
+	case o.awsConfig != nil:
+		return profileOf(o.awsConfig.BaseEndpoint)
+	}
+	return profileOf(nil)
+}
+
+// suit sets what the server wants and no option has decided.
+func (o *options) suit(server upload.Profile) {
+	o.profile = server
+	if server.PartSize > 0 && !o.given["WithPartSize"] {
+		o.partSize = min(server.PartSize, max(minPartSize, o.memory/4))
+	}
+}
+
+// baseURL is the endpoint without the mark of virtual-host addressing.
+func (o *options) baseURL() string {
+	return strings.TrimRight(strings.Replace(o.endpoint, "://"+bucketHost, "://", 1), "/")
+}
+
 // address points the client at the bucket.
 func (o *options) address(so *s3.Options, c *connection) {
 	if o.endpoint != "" {
-		url := strings.Replace(o.endpoint, "://"+bucketHost, "://", 1)
-		so.BaseEndpoint = aws.String(strings.TrimRight(url, "/"))
-		so.UsePathStyle = url == o.endpoint
-	} else if so.BaseEndpoint != nil {
-		so.UsePathStyle = true // few servers but AWS have a host name per bucket
+		so.BaseEndpoint = aws.String(o.baseURL())
 	}
-	if c.endpoint = aws.ToString(so.BaseEndpoint); c.endpoint != "" && c.region == "" {
+	c.serverAt(so.BaseEndpoint)
+	if so.BaseEndpoint != nil {
+		so.UsePathStyle = !c.profile.VirtualHost && !strings.Contains(o.endpoint, "://"+bucketHost)
+	}
+	switch {
+	case c.region != "":
+	case c.profile.AWS:
+		c.region = c.profile.Region
+	default:
 		c.region = "us-east-1"
 	}
 	if so.Region == "" {
@@ -144,7 +198,7 @@ func (o *options) address(so *s3.Options, c *connection) {
 		}
 	}
 	so.UseARNRegion = true
-	upload.WireOptions(c.endpoint != "")(so)
+	upload.WireOptions(!c.profile.AWS)(so)
 }
 
 // locate finds out the bucket's region, where that takes asking.

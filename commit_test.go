@@ -65,7 +65,9 @@ func TestCommitFails(t *testing.T) {
 					srv.Fail(f)
 				}
 				body := pattern(size)
-				report, err := newWriter(t, srv).Write(t.Context(), csv("t.csv", body))
+				srv.AddKey(userID, userSecret, s3writertest.Allow{ // who may not look what is there
+					Actions: []string{"s3:PutObject", "s3:AbortMultipartUpload"}, Resources: []string{"*"}})
+				report, err := newWriter(t, srv, user(userSecret)).Write(t.Context(), csv("t.csv", body))
 				want := test.want
 				if want != "" {
 					want = `s3writer: table "t.csv": ` + strings.NewReplacer("OBJECT", "t.csv", "SIZE", bytes, "OPERATION", op).Replace(want)

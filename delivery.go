@@ -39,6 +39,7 @@ type delivery struct {
 	opened  atomic.Int64
 	orphans []Orphan
 
+	warned    []string
 	commitErr error // of the first object that could not be committed
 
 	report TableReport
@@ -94,6 +95,7 @@ func (d *delivery) setKey() error {
 	first := d.keys.of(&chain.Object{Number: 1})
 	if warning := suspectKey(first); warning != "" {
 		d.w.opts.logger.Warn("s3writer: suspect key", "key", first, "reason", warning)
+		d.warned = append(d.warned, fmt.Sprintf("key %q: %s", first, warning))
 	}
 	return checkKey(first)
 }
@@ -191,9 +193,28 @@ func (d *delivery) warnSmall() {
 		size += o.Size
 	}
 	if size/n < smallObjects {
-		d.w.opts.logger.Warn("s3writer: many small objects", "table", d.report.Key, "objects", n, "mean", size/n,
-			"reason", "readers slow down on objects under 1 MiB; partition by something coarser, or give WithMemory more or WithSpill a folder")
+		const reason = "readers slow down on objects under 1 MiB; partition by something coarser, or give WithMemory more or WithSpill a folder"
+		d.w.opts.logger.Warn("s3writer: many small objects", "table", d.report.Key, "objects", n, "mean", size/n, "reason", reason)
+		d.warned = append(d.warned, fmt.Sprintf("%s: %d objects of %d bytes on average: %s", d.name(), n, size/n, reason))
 	}
+}
+
+// warnings are those of a Write, each once.
+func warnings(ds []*delivery) (all []string) {
+	seen := map[string]bool{}
+	for _, d := range ds {
+		said := d.warned
+		if d.engine != nil {
+			said = append(d.engine.Warnings(), said...)
+		}
+		for _, warning := range said {
+			if !seen[warning] {
+				seen[warning] = true
+				all = append(all, warning)
+			}
+		}
+	}
+	return all
 }
 
 func (d *delivery) countsRows() bool {

@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/seed149ec23d/s3writer/internal/chain"
+	"github.com/seed149ec23d/s3writer/internal/upload"
 )
 
 // Option changes a [Writer]. Without any, New makes a good one: the SDK's
@@ -30,6 +31,7 @@ type options struct {
 	endpoint    string
 	awsConfig   *aws.Config
 	client      Client
+	profile     upload.Profile // of the server
 
 	prefix      string
 	processors  []Processor
@@ -87,7 +89,7 @@ func WithCredentials(p aws.CredentialsProvider) Option {
 
 // WithRegion sets the bucket's region, such as "eu-central-1". Default: found
 // out once per Writer, by GetBucketLocation or the answer to HeadBucket; with
-// an endpoint, us-east-1. AWS_REGION is not asked: it says where the program
+// an endpoint that is not of AWS, us-east-1. AWS_REGION is not asked: it says where the program
 // runs, not where the bucket is.
 func WithRegion(region string) Option {
 	return func(o *options) { o.set("WithRegion"); o.region = region }
@@ -96,6 +98,10 @@ func WithRegion(region string) Option {
 // WithEndpoint sends requests to another server that speaks S3 (MinIO, Ceph,
 // R2 …): a URL such as "https://minio.example.com:9000". The bucket goes into
 // the path; "https://{bucket}.s3.example.com" puts it into the host instead.
+// What large providers want is known by their host names: addressing, equal
+// parts, payloads that are signed, no checksum headers. Any other server gets
+// CRC-64/NVME headers until it rejects one, which the [Report] then says. Hosts
+// of AWS itself (VPC, FIPS, dual-stack, accelerated) are treated as AWS.
 func WithEndpoint(endpoint string) Option {
 	return func(o *options) { o.set("WithEndpoint"); o.endpoint = endpoint }
 }
@@ -154,8 +160,8 @@ func WithMemory(bytes int64) Option {
 
 // WithPayloadSigning says whether bodies are signed (SHA-256, about 1.8 GB/s
 // per core) or only their checksum header is. Default: signed over http; not
-// signed over https, where TLS and the signed CRC-64/NVME protect them. Some
-// servers insist on signed payloads over https.
+// signed over https, where TLS and the signed CRC-64/NVME protect them, unless
+// the server takes no such checksum or is known to insist on signed payloads.
 func WithPayloadSigning(signed bool) Option {
 	return func(o *options) { o.set("WithPayloadSigning"); o.signPayload = &signed }
 }
@@ -163,7 +169,7 @@ func WithPayloadSigning(signed bool) Option {
 // WithPartSize sends parts of exactly this many bytes, all but the last, as
 // some servers (Cloudflare R2) want: 5 MiB to 5 GiB, at most half the memory.
 // Objects are then limited to 10,000 parts. Default: 8 MiB, growing with the
-// object.
+// object; with an endpoint of R2 16 MiB, or a quarter of a memory under 64 MiB.
 func WithPartSize(bytes int64) Option {
 	return func(o *options) { o.set("WithPartSize"); o.partSize = bytes }
 }

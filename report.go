@@ -11,6 +11,11 @@ type Report struct {
 	Orphans  []Orphan      // what could not be cleaned up
 	Pending  *Staged       // objects that others became visible without: to Commit or Abort; nil: none
 	Duration time.Duration
+
+	// Warnings say what the delivery had to go on without, such as checksums
+	// that the server rejects, and what should be known of it, such as keys
+	// that readers pass over. Each is there once, and nothing has failed.
+	Warnings []string
 }
 
 // TableReport says what became of one table. Rows are counted where rows are

@@ -118,12 +118,14 @@ func New(ctx context.Context, bucket string, opts ...Option) (*Writer, error) {
 	}
 	w := &Writer{bucket: bucket, opts: o, connecting: make(chan struct{}, 1)}
 	if o.dryRun {
+		o.suit(o.server())
 		return w, nil
 	}
 	conn, err := o.connect(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("s3writer: %w", err)
 	}
+	o.suit(conn.profile)
 	w.conn = conn
 	return w, nil
 }
@@ -190,6 +192,7 @@ func (w *Writer) gather(report *Report, ds []*delivery) {
 		report.Orphans = append(report.Orphans, d.orphans...)
 		left = left || slices.ContainsFunc(d.objects, (*object).unsettled)
 	}
+	report.Warnings = warnings(ds)
 	if left {
 		report.Pending = w.staged(ds, true)
 	}
@@ -321,7 +324,7 @@ func (w *Writer) connected(ctx context.Context) (*upload.Engine, error) {
 		return w.engine, nil
 	}
 	cfg := upload.Config{
-		Bucket: w.bucket, Owner: w.opts.bucketOwner,
+		Bucket: w.bucket, Owner: w.opts.bucketOwner, Profile: w.opts.profile, Endpoint: !w.opts.profile.AWS,
 		Memory: w.opts.memory, PartSize: w.opts.partSize, Concurrency: w.opts.concurrency,
 		NoOverwrite: w.opts.noOverwrite, SignPayload: w.opts.signPayload,
 		DryRun: w.opts.dryRun, Logger: w.opts.logger,
@@ -330,7 +333,7 @@ func (w *Writer) connected(ctx context.Context) (*upload.Engine, error) {
 		if err := w.conn.locate(ctx, w.bucket, w.opts.bucketOwner); err != nil {
 			return nil, err
 		}
-		cfg.Client, cfg.Endpoint, cfg.Refresh = w.conn.client, w.conn.endpoint != "", w.conn.refresh
+		cfg.Client, cfg.Refresh = w.conn.client, w.conn.refresh
 		cfg.Region = w.conn.region
 	}
 	w.engine = upload.New(cfg)

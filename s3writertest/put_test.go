@@ -192,6 +192,9 @@ func TestHeadersComeBack(t *testing.T) {
 		t.Errorf("got %s, want %s", got, want)
 	}
 	o, _ := s.Object(bucket, "k")
+	if *h.ETag != `"`+o.ETag+`"` {
+		t.Errorf("HEAD has the ETag %s, not %q", *h.ETag, o.ETag)
+	}
 	if o.Header.Get("X-Amz-Tagging") != "a=b" || !maps.Equal(o.Metadata, map[string]string{"nonce": "42"}) {
 		t.Errorf("stored %v", o.Header)
 	}

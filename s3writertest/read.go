@@ -48,7 +48,11 @@ func (c *call) getObject() error {
 	if match != "" && match != o.etag {
 		return c.precondition(o)
 	}
-	c.s.reads.ServeHTTP(&objectWriter{ResponseWriter: c.w, c: c, o: o}, c.r)
+	w := &objectWriter{ResponseWriter: c.w, c: c, o: o}
+	c.s.reads.ServeHTTP(w, c.r)
+	if !w.started { // a HEAD, or an empty object
+		w.WriteHeader(http.StatusOK)
+	}
 	return nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
@@ -47,6 +48,7 @@ type Pending struct {
 	account  *account
 	settings *settings
 	sent     func(int64)
+	began    time.Time       // before any of it was sent
 	ctx      context.Context // the table's: what is done before the commit ends with it
 	caller   context.Context // whoever waits: when it ends, cleaning up has to be quick
 	held     atomic.Int64    // bytes of memory
@@ -80,6 +82,7 @@ func (s *Stream) pending(kept *part) *Pending {
 		account:   s.account,
 		settings:  s.settings,
 		sent:      s.object.Sent,
+		began:     s.began,
 		ctx:       s.parent,
 		caller:    s.caller(),
 		body:      kept,
@@ -257,8 +260,18 @@ func (p *Pending) commit(ctx context.Context) (Result, error) {
 	}
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.engine.pace.commitGrace)
 	defer cancel()
-	lost, err := p.engine.doInSlot(grace, r)
+	resends, stop := context.WithTimeout(grace, p.engine.resendTime())
+	defer stop()
+	lost, err := p.engine.doInSlot(resends, r)
 	lost = lost || p.doubtful
+	if lost && err != nil {
+		if found, ok := p.find(grace); ok {
+			if code, _ := codeOf(err); p.id != "" && code != "NoSuchUpload" {
+				p.left = p.engine.discard(ctx, p.settings, p.id, false)
+			}
+			res, err = found, nil
+		}
+	}
 	switch {
 	case err == nil:
 		p.ended, p.state = true, StateCommitted

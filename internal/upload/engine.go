@@ -19,9 +19,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
-	"github.com/aws/smithy-go/middleware"
 )
 
 // Client is what the engine needs of S3. *s3.Client is one.
@@ -41,12 +39,13 @@ type Config struct {
 	Bucket      string       // a name, an alias or an access point's ARN
 	Endpoint    bool         // not AWS: a server that rejects checksum headers gets none from then on
 	Region      string       // the bucket's, as far as it is known
+	Profile     Profile      // of the server
 	Owner       string       // the account that must own the bucket; "": any
 	Memory      int64        // bytes, for all streams together
 	PartSize    int64        // > 0: equal parts of this size; 0: parts grow with the object
 	Concurrency int          // > 0: upper bound of the requests in flight; 0: found by trying
 	NoOverwrite bool         // an object that exists is never replaced
-	SignPayload *bool        // nil: signed over http, unsigned over https
+	SignPayload *bool        // nil: signed over http, and over https where the profile says so or no checksum is sent
 	DryRun      bool         // nothing is sent; sizes and checksums are still counted
 	Refresh     func()       // drops cached credentials after the server called them expired; may be nil
 	Logger      *slog.Logger // required
@@ -63,8 +62,8 @@ type Engine struct {
 
 	inputs    sync.Map               // of objects that differ in nothing but their key, by Content-Type
 	region    atomic.Pointer[string] // where the bucket is, once an answer has corrected the client's region
-	plain     atomic.Bool            // the server rejects checksum headers
-	signing   func(*s3.Options)      // how PutObject and UploadPart sign their bodies; may be nil
+	plain     atomic.Bool            // no checksum headers are sent
+	rejection atomic.Pointer[string] // of checksum headers, in the words of a warning
 	refreshMu sync.Mutex
 	refreshes int64 // how often Refresh was called
 	counters  counters
@@ -72,17 +71,18 @@ type Engine struct {
 }
 
 // New makes an Engine. It does no I/O.
-func New(cfg Config) *Engine { return newEngine(cfg, s3Limits, defaultPace) }
+func New(cfg Config) *Engine { return newEngine(cfg, cfg.Profile.limits(), defaultPace) }
 
 func newEngine(cfg Config, l limits, p pace) *Engine {
-	return &Engine{
-		cfg:     cfg,
-		limits:  l,
-		pace:    p,
-		pool:    newPool(cfg.Memory, l),
-		slots:   newLimiter(cfg.Concurrency),
-		signing: payloadSigning(cfg.SignPayload),
+	e := &Engine{
+		cfg:    cfg,
+		limits: l,
+		pace:   p,
+		pool:   newPool(cfg.Memory, l),
+		slots:  newLimiter(cfg.Concurrency),
 	}
+	e.plain.Store(cfg.Profile.NoChecksum)
+	return e
 }
 
 // Admission is the right of one table to hold open streams: each has enough
@@ -184,7 +184,7 @@ type Stats struct {
 	Requests int64
 	Retries  int64
 	Throttle int64 // answers that asked to slow down
-	Plain    bool  // the server rejected checksum headers; they are no longer sent
+	Plain    bool  // no checksum headers are sent
 }
 
 type counters struct{ requests, retries, throttles atomic.Int64 }
@@ -205,36 +205,34 @@ func (e *Engine) Stats() Stats {
 // checksums says whether requests carry CRC-64/NVME headers.
 func (e *Engine) checksums() bool { return !e.plain.Load() }
 
+// Warnings say what deliveries have to go on without.
+func (e *Engine) Warnings() []string {
+	if w := e.rejection.Load(); w != nil {
+		return []string{*w}
+	}
+	return nil
+}
+
 // options are the client options of one attempt. The engine retries itself and
 // sends checksums itself, whatever the client's own settings are.
-func (e *Engine) options(withBody bool, region string) []func(*s3.Options) {
+func (e *Engine) options(withBody bool, u used) []func(*s3.Options) {
 	opts := []func(*s3.Options){func(o *s3.Options) {
 		o.Retryer = aws.NopRetryer{}
 		o.RequestChecksumCalculation = aws.RequestChecksumCalculationWhenRequired
 		o.ResponseChecksumValidation = aws.ResponseChecksumValidationWhenRequired
-		if region != "" {
-			o.Region = region
+		if u.region != "" {
+			o.Region = u.region
 		}
 	}}
-	if withBody && e.signing != nil {
-		opts = append(opts, e.signing)
-	}
-	return opts
-}
-
-func payloadSigning(signed *bool) func(*s3.Options) {
-	if signed == nil {
-		return nil
-	}
-	mutate := v4.SwapComputePayloadSHA256ForUnsignedPayloadMiddleware
-	if *signed {
-		mutate = func(stack *middleware.Stack) error {
-			hash := &v4.ComputePayloadSHA256{}
-			_, err := stack.Finalize.Swap(hash.ID(), hash)
-			return err
+	if withBody {
+		if sign := e.signing(u.checksums); sign != nil {
+			opts = append(opts, sign)
 		}
 	}
-	return func(o *s3.Options) { o.APIOptions = append(o.APIOptions, mutate) }
+	if e.cfg.Endpoint {
+		opts = append(opts, bare)
+	}
+	return opts
 }
 
 func (e *Engine) regionNow() string {
@@ -293,6 +291,8 @@ func (e *Engine) downgrade(sentChecksums bool, why error) bool {
 		return false
 	}
 	if e.plain.CompareAndSwap(false, true) {
+		warning := "the server rejects CRC-64/NVME checksums; objects are sent without (" + answerText(why) + ")"
+		e.rejection.Store(&warning)
 		e.cfg.Logger.Warn("server rejects CRC-64/NVME checksums; going on without", "bucket", e.cfg.Bucket, "error", why)
 	}
 	return true

@@ -167,6 +167,22 @@ func (s *settings) abortInput(id string) *s3.AbortMultipartUploadInput {
 	}
 }
 
+func (s *settings) headInput(checksums bool) *s3.HeadObjectInput {
+	in := &s3.HeadObjectInput{
+		Bucket:               s.Bucket,
+		Key:                  &s.key,
+		ExpectedBucketOwner:  s.ExpectedBucketOwner,
+		RequestPayer:         s.RequestPayer,
+		SSECustomerAlgorithm: s.SSECustomerAlgorithm,
+		SSECustomerKey:       s.SSECustomerKey,
+		SSECustomerKeyMD5:    s.SSECustomerKeyMD5,
+	}
+	if checksums {
+		in.ChecksumMode = types.ChecksumModeEnabled
+	}
+	return in
+}
+
 func (s *settings) putInput(p *part, a attempt) *s3.PutObjectInput {
 	c := s.CreateMultipartUploadInput
 	in := &s3.PutObjectInput{

@@ -17,6 +17,7 @@ const (
 	opPart     = "UploadPart"
 	opComplete = "CompleteMultipartUpload"
 	opAbort    = "AbortMultipartUpload"
+	opHead     = "HeadObject"
 )
 
 // create opens an upload. lost says that a further one may be open whose ID was

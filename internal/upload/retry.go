@@ -120,7 +120,7 @@ func (e *Engine) try(ctx context.Context, r *request, u used) (took time.Duratio
 	defer cancel(nil)
 	watch := time.AfterFunc(e.pace.stall, func() { cancel(errStalled) })
 	defer watch.Stop()
-	a := attempt{checksums: u.checksums, opts: e.options(r.body != nil, u.region)}
+	a := attempt{checksums: u.checksums, opts: e.options(r.body != nil, u)}
 	if r.body != nil {
 		a.body = &body{part: r.body, progress: func() { watch.Reset(e.pace.stall) }}
 	}

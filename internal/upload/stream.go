@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 )
@@ -22,6 +23,7 @@ type Stream struct {
 	account   *account
 	object    Object
 	settings  *settings
+	began     time.Time
 	parent    context.Context
 	ctx       context.Context
 	cancel    context.CancelCauseFunc
@@ -54,7 +56,7 @@ type Orphan struct {
 // Open begins an object. Cancelling ctx, which is the table's, ends everything
 // that is done for it. A wrong object shows in the first Write or in Finish.
 func (e *Engine) Open(ctx context.Context, a *Admission, o Object) *Stream {
-	s := &Stream{engine: e, admission: a, object: o, parent: ctx, queue: make(chan struct{}, queuedParts)}
+	s := &Stream{engine: e, admission: a, object: o, began: time.Now(), parent: ctx, queue: make(chan struct{}, queuedParts)}
 	s.ctx, s.cancel = context.WithCancelCause(ctx)
 	if err := s.prepare(); err != nil {
 		s.fail(err)
