@@ -152,6 +152,24 @@ func TestWarnings(t *testing.T) {
 	if !slices.Equal(report.Warnings, want) {
 		t.Errorf("warnings:\n got %q\nwant %q", report.Warnings, want)
 	}
+	staged, err := w.Stage(t.Context(), csv("a.csv", "id\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	document, err := staged.MarshalJSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var read s3writer.Staged
+	if err := read.UnmarshalJSON(document); err != nil {
+		t.Fatal(err)
+	}
+	if got := read.Report().Warnings; !slices.Equal(got, want[:1]) {
+		t.Errorf("warnings %q in the document, want %q", got, want[:1])
+	}
+	if _, err := w.Commit(t.Context(), &read); err != nil {
+		t.Fatal(err)
+	}
 	if report := write(t, newWriter(t, srv), csv("t.csv", "id\n")); report.Warnings != nil {
 		t.Errorf("warnings %q of a good delivery", report.Warnings)
 	}

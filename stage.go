@@ -108,6 +108,7 @@ func (w *Writer) staged(ds []*delivery, left bool) *Staged {
 		}
 	}
 	s.target = w.target(engine)
+	s.warnings = warnings(ds)
 	return s
 }
 

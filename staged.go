@@ -26,6 +26,8 @@ type Staged struct {
 	took    time.Duration
 	tables  []stagedTable
 	orphans []Orphan
+
+	warnings []string
 }
 
 // target is where a document's objects go.
@@ -55,7 +57,7 @@ type stagedObject struct {
 // Report says what Stage did: its objects are Pending, and tables that failed
 // have their error. Of a document that was JSON, errors have their text only.
 func (s *Staged) Report() *Report {
-	r := &Report{Duration: s.took, Orphans: s.orphans}
+	r := &Report{Duration: s.took, Orphans: s.orphans, Warnings: s.warnings}
 	for _, t := range s.tables {
 		r.Tables = append(r.Tables, t.report)
 	}
@@ -73,6 +75,7 @@ type stagedDocument struct {
 	Duration time.Duration         `json:"duration,omitempty"` // nanoseconds
 	Tables   []stagedTableDocument `json:"tables"`
 	Orphans  []orphanDocument      `json:"orphans,omitempty"`
+	Warnings []string              `json:"warnings,omitempty"`
 }
 
 type stagedTableDocument struct {
@@ -126,6 +129,7 @@ func (s *Staged) MarshalJSON() ([]byte, error) {
 		}
 		doc.Tables = append(doc.Tables, td)
 	}
+	doc.Warnings = s.warnings
 	for _, o := range s.orphans {
 		doc.Orphans = append(doc.Orphans, orphanDocument{o.Key, o.UploadID, errorText(o.Err)})
 	}
@@ -161,6 +165,7 @@ func (s *Staged) UnmarshalJSON(data []byte) error {
 		}
 		s.tables = append(s.tables, t)
 	}
+	s.warnings = doc.Warnings
 	for _, o := range doc.Orphans {
 		s.orphans = append(s.orphans, Orphan{o.Key, o.UploadID, textError(o.Error)})
 	}

@@ -265,10 +265,8 @@ func (p *Pending) commit(ctx context.Context) (Result, error) {
 	lost, err := p.engine.doInSlot(resends, r)
 	lost = lost || p.doubtful
 	if lost && err != nil {
-		if found, ok := p.find(grace); ok {
-			if code, _ := codeOf(err); p.id != "" && code != "NoSuchUpload" {
-				p.left = p.engine.discard(ctx, p.settings, p.id, false)
-			}
+		code, _ := codeOf(err)
+		if found, ok := p.find(grace, code == "NoSuchUpload"); ok {
 			res, err = found, nil
 		}
 	}

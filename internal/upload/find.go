@@ -31,8 +31,9 @@ func (e *Engine) resendTime() time.Duration {
 
 // find looks for the object after a commit whose answer was lost. It says yes
 // only to what is certain: an object that is not there may have been taken away
-// already, one with other content may have replaced ours.
-func (p *Pending) find(ctx context.Context) (Result, bool) {
+// already, one with other content may have replaced ours, and an equal one may
+// be that of yesterday. gone says that the upload is not there any more.
+func (p *Pending) find(ctx context.Context, gone bool) (Result, bool) {
 	client, ok := p.engine.cfg.Client.(finder)
 	if !ok {
 		return Result{}, false
@@ -42,15 +43,18 @@ func (p *Pending) find(ctx context.Context) (Result, bool) {
 		out, err = client.HeadObject(ctx, p.settings.headInput(a.checksums), a.opts...)
 		return err
 	}})
-	if err != nil || !p.is(out) {
+	if err != nil || !p.equals(out) {
+		return Result{}, false
+	}
+	if ours, known := p.made(out); known && !ours || !known && !gone {
 		return Result{}, false
 	}
 	return Result{ETag: *out.ETag, VersionID: aws.ToString(out.VersionId)}, true
 }
 
-// is tells whether the object that is there is this one.
-func (p *Pending) is(out *s3.HeadObjectOutput) bool {
-	if aws.ToString(out.ETag) == "" || aws.ToInt64(out.ContentLength) != p.Size || p.older(out) {
+// equals tells whether the object that is there has our bytes.
+func (p *Pending) equals(out *s3.HeadObjectOutput) bool {
+	if aws.ToString(out.ETag) == "" || aws.ToInt64(out.ContentLength) != p.Size {
 		return false
 	}
 	sum := aws.ToString(out.ChecksumCRC64NVME)
@@ -60,16 +64,16 @@ func (p *Pending) is(out *s3.HeadObjectOutput) bool {
 	return sum == p.CRC64NVME
 }
 
-// older says that the object there was there before this one, as that of
-// yesterday with the same content was. Only times of the server's own clock are
-// compared. S3 dates an object of parts from the beginning of its upload.
-func (p *Pending) older(out *s3.HeadObjectOutput) bool {
+// made tells whether the object that is there came after ours had been begun:
+// S3 dates an object of parts from the beginning of its upload. Only times of the
+// server's own clock are compared.
+func (p *Pending) made(out *s3.HeadObjectOutput) (ours, known bool) {
 	const grain = 5 * time.Second // of Last-Modified, and between the clocks of one provider
-	now, known := awsmiddleware.GetServerTime(out.ResultMetadata)
-	if !known || out.LastModified == nil || p.began.IsZero() {
-		return false
+	now, ok := awsmiddleware.GetServerTime(out.ResultMetadata)
+	if !ok || out.LastModified == nil || p.began.IsZero() {
+		return false, false
 	}
-	return now.Sub(*out.LastModified) > time.Since(p.began)+grain
+	return now.Sub(*out.LastModified) <= time.Since(p.began)+grain, true
 }
 
 // etag is the ETag that servers give which make it of MD5 sums, "" if the parts'
