@@ -392,6 +392,7 @@ func TestPendingUnknown(t *testing.T) {
 				}
 				srv.Fail(s3writertest.Fault{Op: op, N: 1, When: when, Cut: true})
 				srv.Fail(s3writertest.Fault{Op: op, N: 2, Times: 1, Status: http.StatusForbidden})
+				srv.Fail(s3writertest.Fault{Op: "HeadObject", Status: http.StatusForbidden}) // nor may anybody look
 				w := newWriter(t, srv)
 				report, err := w.Write(t.Context(), csv("t.csv", pattern(size)))
 				if !errors.Is(err, s3writer.ErrCommitUnknown) || report.Pending == nil {
