@@ -21,8 +21,13 @@ func ratioOf(least float64) goal {
 // ratioTo asks the same about the rival called name.
 func ratioTo(name string, least float64) goal {
 	return goal{text: fmt.Sprintf("≥ %g× %s", least, name), rival: name, judge: func(r *result) (string, bool) {
-		ratio := r.speedup(r.find(name))
-		return times(ratio, least) + r.tunedWithin(least), ratio >= least
+		i := r.find(name)
+		ratio := r.speedup(i)
+		figure := times(ratio, least)
+		if !r.comparison.contestants[i].tuned {
+			figure += r.tunedWithin(least)
+		}
+		return figure, ratio >= least
 	}}
 }
 

@@ -152,6 +152,7 @@ func TestGoalsOfUploads(t *testing.T) {
 		{"the bare loop is no rival", noSlowerAndSmaller, []float64{2, 4, 2, 4, 4, 1}, []float64{1, 2, 2, 2, 2, 1}, "1.00× of fast; 1 MiB to its 2", true},
 		{"near the ceiling", ratioTo("ceiling", 0.95), []float64{1, 2, 2, 2, 2, 0.96}, ones(6), "0.96×", true},
 		{"far from the ceiling", ratioTo("ceiling", 0.95), []float64{1, 2, 2, 2, 2, 0.94}, ones(6), "0.94×", false},
+		{"a tuned rival as the goal is named once", ratioTo("tuned", 3), []float64{1, 9, 9, 2, 1, 1}, ones(6), "2.0×", false},
 		{"faster than each", ratioToEach(3), []float64{1, 9, 3, 1, 1, 1}, ones(6), "3.0× of fast", true},
 		{"not faster than one", ratioToEach(3), []float64{1, 9, 2.5, 1, 1, 1}, ones(6), "2.5× of fast", false},
 		{"a variant is faster", variantToEach("variant", 2), []float64{2, 9, 2, 9, 1, 1}, ones(6), "2.0× of fast", true},
