@@ -201,7 +201,5 @@ func (d *delivery) orphan(o *upload.Orphan) {
 }
 
 func (d *delivery) addOrphan(o *upload.Orphan) {
-	if o != nil {
-		d.orphans = append(d.orphans, Orphan{Key: o.Key, UploadID: o.UploadID, Err: o.Err})
-	}
+	o.Each(func(key, id string, err error) { d.orphans = append(d.orphans, Orphan{Key: key, UploadID: id, Err: err}) })
 }

@@ -51,6 +51,8 @@ type options struct {
 	logger   *slog.Logger
 	progress func(Progress)
 
+	miniature int // of tests: parts and pauses are this many times smaller
+
 	given      map[string]bool // options that were used
 	complaints []error         // of options that could tell at once
 }

@@ -327,7 +327,7 @@ func (w *Writer) connected(ctx context.Context) (*upload.Engine, error) {
 		Bucket: w.bucket, Owner: w.opts.bucketOwner, Profile: w.opts.profile, Endpoint: !w.opts.profile.AWS,
 		Memory: w.opts.memory, PartSize: w.opts.partSize, Concurrency: w.opts.concurrency,
 		NoOverwrite: w.opts.noOverwrite, SignPayload: w.opts.signPayload,
-		DryRun: w.opts.dryRun, Logger: w.opts.logger,
+		DryRun: w.opts.dryRun, Logger: w.opts.logger, Miniature: w.opts.miniature,
 	}
 	if w.conn != nil {
 		if err := w.conn.locate(ctx, w.bucket, w.opts.bucketOwner); err != nil {

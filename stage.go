@@ -46,7 +46,11 @@ func stageAll(ctx context.Context, ds ...*delivery) {
 			if d.w.opts.dryRun {
 				return nil
 			}
-			return o.pending.Stage(ctx)
+			err := o.pending.Stage(ctx)
+			if err == nil {
+				d.orphan(o.pending.Leftover())
+			}
+			return err
 		})
 	}
 	for _, d := range ds {

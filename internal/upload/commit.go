@@ -337,15 +337,11 @@ func (p *Pending) Leftover() *Orphan {
 }
 
 func (p *Pending) leftover() *Orphan {
-	left := p.left
-	if p.state == StateUnknown && p.id != "" {
-		left = &Orphan{Key: p.Key, UploadID: p.id, Err: p.err}
-	}
 	switch {
-	case !p.lost || left != nil && errors.Is(left.Err, errUnnamed):
-		return left
-	case left == nil:
-		return &Orphan{Key: p.Key, Err: errUnnamed}
+	case p.left != nil && p.left.UploadID != "":
+		return orphaned(p.Key, p.left.UploadID, p.left.Err, p.lost || p.left.Unnamed)
+	case p.state == StateUnknown && p.id != "":
+		return orphaned(p.Key, p.id, p.err, p.lost)
 	}
-	return &Orphan{Key: p.Key, UploadID: left.UploadID, Err: errors.Join(left.Err, errUnnamed)}
+	return orphaned(p.Key, "", nil, p.lost || p.left != nil)
 }

@@ -49,6 +49,9 @@ type Config struct {
 	DryRun      bool         // nothing is sent; sizes and checksums are still counted
 	Refresh     func()       // drops cached credentials after the server called them expired; may be nil
 	Logger      *slog.Logger // required
+
+	// Miniature, in tests, makes parts and pauses this many times smaller.
+	Miniature int
 }
 
 // Engine sends objects to one bucket. It is safe for concurrent use, and owns
@@ -71,7 +74,13 @@ type Engine struct {
 }
 
 // New makes an Engine. It does no I/O.
-func New(cfg Config) *Engine { return newEngine(cfg, cfg.Profile.limits(), defaultPace) }
+func New(cfg Config) *Engine {
+	l, p := cfg.Profile.limits(), defaultPace
+	if n := cfg.Miniature; n > 0 {
+		l, p = l.divided(int64(n)), p.divided(time.Duration(n))
+	}
+	return newEngine(cfg, l, p)
+}
 
 func newEngine(cfg Config, l limits, p pace) *Engine {
 	e := &Engine{
@@ -338,6 +347,15 @@ var defaultPace = pace{
 	abortGrace:  30 * time.Second,
 	leastHurry:  100 * time.Millisecond,
 	mostHurry:   200 * time.Millisecond,
+}
+
+func (p pace) divided(n time.Duration) pace {
+	for _, d := range []*time.Duration{&p.base, &p.cap, &p.throttled, &p.stall, &p.leastHurry, &p.mostHurry} {
+		*d /= n
+	}
+	// A machine that tests much at once is slow.
+	p.commitGrace, p.abortGrace = p.commitGrace/max(1, n/8), p.abortGrace/max(1, n/8)
+	return p
 }
 
 func roundUp(n, unit int64) int64 { return (n + unit - 1) / unit * unit }

@@ -25,6 +25,13 @@ var s3Limits = limits{
 	growth:   1400,
 }
 
+func (l limits) divided(n int64) limits {
+	for _, size := range []*int64{&l.page, &l.minPart, &l.basePart, &l.maxPart, &l.round} {
+		*size /= n
+	}
+	return l
+}
+
 // schedule decides how large each part of one object is.
 type schedule struct {
 	limits

@@ -2,7 +2,6 @@ package upload
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -51,6 +50,20 @@ type Stream struct {
 type Orphan struct {
 	Key, UploadID string // no ID: the answer that named it was lost
 	Err           error  // why it could not be removed
+	Unnamed       bool   // the answer that named another one was lost, too
+}
+
+// Each calls f for each upload that o stands for; o may be nil.
+func (o *Orphan) Each(f func(key, uploadID string, err error)) {
+	switch {
+	case o == nil:
+		return
+	case o.UploadID != "":
+		f(o.Key, o.UploadID, o.Err)
+	}
+	if o.UploadID == "" || o.Unnamed {
+		f(o.Key, "", errUnnamed)
+	}
 }
 
 // Open begins an object. Cancelling ctx, which is the table's, ends everything
@@ -390,18 +403,21 @@ func (s *Stream) caller() context.Context {
 
 // discard removes an upload and says what it could not remove.
 func (e *Engine) discard(ctx context.Context, s *settings, id string, lost bool) *Orphan {
-	var unnamed, failed error
-	if lost {
-		unnamed = errUnnamed
-	}
+	var failed error
 	if id != "" {
 		failed = e.abortUpload(ctx, s, id)
 	}
+	return orphaned(s.key, id, failed, lost)
+}
+
+// orphaned is what is left of an upload that could not be removed, or of one that
+// has no name: nil if there is neither.
+func orphaned(key, id string, failed error, lost bool) *Orphan {
 	switch {
 	case failed != nil:
-		return &Orphan{Key: s.key, UploadID: id, Err: errors.Join(failed, unnamed)}
-	case unnamed != nil:
-		return &Orphan{Key: s.key, Err: unnamed}
+		return &Orphan{Key: key, UploadID: id, Err: failed, Unnamed: lost}
+	case lost:
+		return &Orphan{Key: key, Err: errUnnamed}
 	}
 	return nil
 }

@@ -264,7 +264,7 @@ func (t trial) run() {
 			defer mu.Unlock()
 			if orphan != nil {
 				left[orphan.UploadID] = true
-				left[""] = left[""] || errors.Is(orphan.Err, errUnnamed)
+				left[""] = left[""] || orphan.Unnamed || errors.Is(orphan.Err, errUnnamed)
 			}
 			t.judge(key, body, res, err)
 		})
