@@ -201,5 +201,7 @@ func (d *delivery) orphan(o *upload.Orphan) {
 }
 
 func (d *delivery) addOrphan(o *upload.Orphan) {
-	o.Each(func(key, id string, err error) { d.orphans = append(d.orphans, Orphan{Key: key, UploadID: id, Err: err}) })
+	o.Each(func(key, id string, err error) {
+		d.orphans = append(d.orphans, Orphan{Key: key, UploadID: id, Err: err})
+	})
 }
