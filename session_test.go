@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 
@@ -197,5 +198,20 @@ func TestNoSecretInErrors(t *testing.T) {
 		if strings.Contains(s, userSecret) {
 			t.Errorf("the secret is in %.300s", s)
 		}
+	}
+}
+
+// TestClockSkew delivers from a machine whose clock is wrong by more than AWS
+// accepts: the server's answer tells the time.
+func TestClockSkew(t *testing.T) {
+	for _, skew := range []time.Duration{-time.Hour, 20 * time.Minute} {
+		t.Run(skew.String(), func(t *testing.T) {
+			srv := newServer(t)
+			srv.SetTime(func() time.Time { return time.Now().Add(skew) })
+			write(t, newWriter(t, srv), csv("small.csv", pattern(small)), csv("large.csv", pattern(large)))
+			wantObject(t, srv, "small.csv", pattern(small))
+			wantObject(t, srv, "large.csv", pattern(large))
+			s3writertest.AssertNoOrphans(t, srv, bucket)
+		})
 	}
 }
