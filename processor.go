@@ -366,8 +366,4 @@ func EncoderFunc(ext string, open func(w io.Writer, columns []Column) (Encoder, 
 // encoder is an Encoder as the chain calls it.
 type encoder struct{ Encoder }
 
-func (e encoder) Encode(b *record.Batch) error {
-	view := b.View()
-	defer view.EndView()
-	return e.Encoder.Encode(&Batch{view})
-}
+func (e encoder) Encode(b *record.Batch) error { return e.Encoder.Encode(&Batch{b}) }

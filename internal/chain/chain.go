@@ -255,6 +255,8 @@ func (p *Program) Share(parallel int, b Budget) Share {
 }
 
 // flow is what the blocks and batches on their way take, and what steps remember.
+// Memory of blocks that waits for the next ones was there before: it is never
+// more than that of the blocks that were on their way at once.
 func (p *Program) flow(parallel int) (n int64) {
 	jobs := int64(inFlight(parallel))
 	switch {

@@ -63,7 +63,7 @@ func (d *deduper) apply(b *record.Batch) error {
 		case isNew && selection != nil:
 			selection = append(selection, int32(row))
 		case !isNew && selection == nil:
-			selection = append(make([]int32, 0, n), firstRows(b, i)...)
+			selection = firstRows(b, b.NewSelection(), i)
 		}
 	}
 	if selection != nil {

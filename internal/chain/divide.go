@@ -255,7 +255,7 @@ func (d *divider) put(o *object, g *group, rows []int32, encoded []byte) error {
 	d.used(o)
 	b := *g.batch
 	b.Selection = rows
-	if _, err := protect(func() (struct{}, error) { return struct{}{}, o.enc.encoder.Encode(&b) }); err != nil {
+	if err := o.enc.encode(&b); err != nil {
 		return d.run.encoderError(g.batch, err)
 	}
 	return nil

@@ -47,7 +47,7 @@ func (g *grouper) group(b *record.Batch) []group {
 	if b.Partition == nil {
 		rows := b.Selection
 		if rows == nil {
-			rows = firstRows(b, n)
+			rows = firstRows(b, b.NewSelection(), n)
 		}
 		return []group{{batch: b, rows: rows}}
 	}

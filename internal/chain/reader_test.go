@@ -283,13 +283,13 @@ func TestCancelledRun(t *testing.T) {
 				j := job{ctx: ctx, reader: io.MultiReader(
 					strings.NewReader("id\n"+strings.Repeat("1\n", blocks*chain.BlockSize/2)),
 					reader(func([]byte) (int, error) { close(reading); <-release; return 0, io.EOF }))}
-				go func() { <-reading; cancel() }()
-				start := time.Now()
+				cancelled := make(chan time.Time, 1)
+				go func() { <-reading; cancelled <- time.Now(); cancel() }()
 				_, err := j.run(t, steps...)
 				if !errors.Is(err, context.Canceled) {
 					t.Errorf("got %v, want context.Canceled", err)
 				}
-				if took := time.Since(start); took > 5*time.Second {
+				if took := time.Since(<-cancelled); took > 5*time.Second {
 					t.Errorf("it took %v", took)
 				}
 				if j.object.finished > 0 {

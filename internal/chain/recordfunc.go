@@ -66,10 +66,13 @@ func (rs RecordStep) transform(s *record.Schema) *transform {
 			}
 			return e.rowEnded()
 		})
-		if err != nil {
-			return err
+		if err == nil {
+			err = e.flush()
 		}
-		return e.flush()
+		if err == nil {
+			b.Release()
+		}
+		return err
 	}
 	if rs.End != nil {
 		t.end = func(out func(*record.Batch) error) error {
@@ -111,7 +114,7 @@ func (e *Emitter) Null() { e.next(); e.b.NULL() }
 func (e *Emitter) Value(v record.Value) { e.next(); e.b.Value(v) }
 
 // Copy appends field i of r.
-func (e *Emitter) Copy(r record.Record, i int) { e.next(); e.b.Value(r.Field(i)) }
+func (e *Emitter) Copy(r record.Record, i int) { e.next(); e.b.Copy(r, i) }
 
 // next panics on a field too many: eachRow makes it the row's error, and no
 // later field can slip into the next row.

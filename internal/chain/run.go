@@ -165,7 +165,6 @@ type run struct {
 	settled  int64   // rows rejected before those
 
 	free freeJobs
-	sole bool           // no two batches are of one block's rows: they can be released
 	wait sync.WaitGroup // of the stages
 	busy sync.WaitGroup // of everything that may be in somebody's code when the run ends
 }
@@ -301,7 +300,7 @@ func (r *run) divide(src *source) error {
 		return err
 	}
 	defer d.discard()
-	last.pack, last.write, last.reusable = d.pack, d.write, d.enc != nil
+	last.pack, last.write = d.pack, d.write
 	if err := r.work(src); err != nil {
 		return err
 	}
@@ -357,7 +356,6 @@ func (r *run) openSteps(s *record.Schema) error {
 		r.stages = append(r.stages, &stage{run: r, in: newQueue(r.in.Parallel), schema: s})
 	}
 	r.stages[0].numbers = true
-	r.sole = !slices.ContainsFunc(r.records, func(s numbered) bool { return s.adds })
 	for i, st := range r.stages[:len(r.stages)-1] {
 		st.next, st.handedOn = r.stages[i+1], st.handOn
 	}
@@ -376,7 +374,7 @@ func (r *run) pump(src *source, sink ByteSink) error {
 		return err
 	}
 	last.write = enc.writer(r, sink)
-	last.encode, last.reusable = enc.append, enc.append != nil
+	last.encode = enc.append
 	if err := r.writeStart(sink, enc); err != nil {
 		return err
 	}
@@ -475,8 +473,7 @@ func (e *encoding) writer(r *run, sink ByteSink) func(*job) error {
 	}
 	return func(j *job) error {
 		for _, b := range j.batches {
-			_, err := protect(func() (struct{}, error) { return struct{}{}, e.encoder.Encode(b) })
-			if err != nil {
+			if err := e.encode(b); err != nil {
 				return r.encoderError(b, err)
 			}
 		}
@@ -497,6 +494,14 @@ func (r *run) encoderError(b *record.Batch, err error) error {
 		return err
 	}
 	return r.encoder.error(err)
+}
+
+// encode gives somebody's encoder a batch.
+func (e *encoding) encode(b *record.Batch) error {
+	view := b.View()
+	defer view.EndView()
+	_, err := protect(func() (struct{}, error) { return struct{}{}, e.encoder.Encode(view) })
+	return err
 }
 
 // close ends somebody's encoder, also after a failure, so that it can let go

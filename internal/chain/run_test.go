@@ -28,6 +28,7 @@ type object struct {
 	writes            int
 	failAt            int // the write that fails, from 1; 0: none
 	finishErr         error
+	discard           bool // text stays empty
 }
 
 func (o *object) Write(p []byte) (int, error) {
@@ -36,6 +37,9 @@ func (o *object) Write(p []byte) (int, error) {
 	}
 	if o.finished+o.aborted > 0 {
 		return 0, errors.New("written to after its end")
+	}
+	if o.discard {
+		return len(p), nil
 	}
 	return o.text.Write(p)
 }

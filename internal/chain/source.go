@@ -189,8 +189,8 @@ func (s *source) feedBlocks(first *stage) error {
 // decode makes the batch of a block, in the job's own goroutine.
 func (s *source) decode(j *job) {
 	b, bad := s.scanner.Decode(j.block)
-	j.batches, j.bad = windows(j.one[:0], b), bad
 	j.rows = int64(b.Rows + len(bad))
+	j.batches, j.bad = windows(j.one[:0], b), bad
 	j.block = record.Block{}
 }
 
@@ -205,21 +205,9 @@ func windows(cut []*record.Batch, b *record.Batch) []*record.Batch {
 		return append(cut, b)
 	}
 	for from := 0; from < b.Rows; from += windowRows {
-		to := min(from+windowRows, b.Rows)
-		v := *b.Source
-		v.Off = v.Off[from*v.Stride : (to-1)*v.Stride+v.Fields+1]
-		w := &record.Batch{Schema: b.Schema, Refs: make([]record.Ref, len(b.Refs)), Rows: to - from,
-			First: b.First, Source: &v, Offset: b.Offset}
-		if b.Numbers != nil {
-			w.Numbers = b.Numbers[from:to]
-		} else {
-			w.First += int64(from)
-		}
-		for i, ref := range b.Refs {
-			w.Refs[i] = record.Ref{Vector: &v, Field: ref.Field}
-		}
-		cut = append(cut, w)
+		cut = append(cut, b.Window(from, min(from+windowRows, b.Rows)))
 	}
+	b.Release()
 	return cut
 }
 

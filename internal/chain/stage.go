@@ -60,9 +60,7 @@ type stage struct {
 	// Of the last stage:
 	encode appender         // nil: write does it
 	pack   func(*job) error // in its place where there are several objects
-	write  func(*job) error
-
-	reusable bool // batches that were written are nobody's any more
+	write  func(*job) error // when it returns, the job's batches are nobody's any more
 }
 
 // submit hands a job to the stage and starts its parallel work.
@@ -123,6 +121,8 @@ func passAll(steps []bound, in []*record.Batch) (out []*record.Batch, err error)
 			}
 			if b.Len() > 0 {
 				out = append(out, b)
+			} else {
+				b.Release()
 			}
 		}
 		return out, nil
@@ -212,7 +212,7 @@ func (r *run) lean(b *record.Batch) bool {
 func pass(steps []bound, b *record.Batch, out func(*record.Batch) error) error {
 	for i, t := range steps {
 		if b.Len() == 0 {
-			return nil
+			break
 		}
 		if t.emit != nil {
 			return emit(t, steps[i+1:], b, out)
@@ -222,6 +222,7 @@ func pass(steps []bound, b *record.Batch, out func(*record.Batch) error) error {
 		}
 	}
 	if b.Len() == 0 {
+		b.Release()
 		return nil
 	}
 	return out(b)
@@ -410,9 +411,7 @@ func (st *stage) finish(j *job) error {
 	}
 	for _, b := range j.batches {
 		st.run.counts.RowsWritten.Add(int64(b.Len()))
-		if st.reusable && st.run.sole {
-			b.Release()
-		}
+		b.Release()
 	}
 	j.release()
 	return nil

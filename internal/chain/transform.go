@@ -14,8 +14,8 @@ import (
 type transform struct {
 	schema *record.Schema // of what leaves; nil: as it came
 
-	// apply changes a batch in place, or emit takes it and hands on others;
-	// one of the two is set.
+	// apply changes a batch in place, or emit takes it, hands on others and
+	// releases it; one of the two is set.
 	apply func(*record.Batch) error
 	emit  func(b *record.Batch, out func(*record.Batch) error) error
 	end   func(out func(*record.Batch) error) error // after the last batch; may be nil
@@ -270,13 +270,17 @@ func derive(b *record.Batch, column string, value func(record.Record) (record.Va
 	}
 	n, handed, taken := b.Len(), 0, 0
 	handOn := func() error {
-		part := *b
-		if handed > 0 || taken < n {
-			part.Selection = firstRows(b, n)[handed:taken]
+		part := b
+		if taken-handed < n {
+			rows := make([]int32, taken-handed)
+			for i := range rows {
+				rows[i] = int32(b.Row(handed + i))
+			}
+			part = b.Part(rows)
 		}
 		fill(b.Rows)
 		handed = taken
-		return out(&part, v.Vector())
+		return out(part, v.Vector())
 	}
 	err := eachRow(b, func(r record.Record) error {
 		val, err := value(r)
@@ -294,7 +298,12 @@ func derive(b *record.Batch, column string, value func(record.Record) (record.Va
 	if err != nil {
 		return err
 	}
-	return handOn()
+	whole := handed == 0
+	if err := handOn(); err != nil || whole {
+		return err
+	}
+	b.Release()
+	return nil
 }
 
 // Typed declares the type of a column and checks every value of it.
@@ -365,7 +374,7 @@ func filter(b *record.Batch, keep func(record.Record) bool) (selection []int32, 
 	view := b.View()
 	defer view.EndView()
 	n := b.Len()
-	selection = make([]int32, 0, n)
+	selection = b.NewSelection()
 	for i := 0; i < n; i++ {
 		row = b.Row(i)
 		if keep(record.Record{Batch: view, Row: row}) {
@@ -390,7 +399,7 @@ func Limit(n int64) Step {
 				left -= int64(b.Len())
 			} else {
 				t.filtered.Add(int64(b.Len()) - left)
-				b.Selection = firstRows(b, int(left))
+				b.Selection = firstRows(b, b.NewSelection(), int(left))
 				left = 0
 			}
 			if n := b.Len(); n > 0 {
@@ -406,10 +415,10 @@ func Limit(n int64) Step {
 	return step
 }
 
-func firstRows(b *record.Batch, n int) []int32 {
-	rows := make([]int32, n)
-	for i := range rows {
-		rows[i] = int32(b.Row(i))
+// firstRows appends the first n selected rows of b to rows.
+func firstRows(b *record.Batch, rows []int32, n int) []int32 {
+	for i := range n {
+		rows = append(rows, int32(b.Row(i)))
 	}
 	return rows
 }

@@ -73,11 +73,14 @@ func (b *Builder) Bytes(p []byte) {
 // NULL appends a NULL field.
 func (b *Builder) NULL() {
 	bit := b.rows*b.width + b.field
+	b.grow(0)
+	if bit>>6 >= cap(b.null) {
+		b.null = slices.Grow(b.null, max(bit, cap(b.off))>>6+1-len(b.null))
+	}
 	for len(b.null) <= bit>>6 {
 		b.null = append(b.null, 0)
 	}
 	b.null[bit>>6] |= 1 << (bit & 63)
-	b.grow(0)
 	b.off = append(b.off, uint32(len(b.text)))
 	b.field++
 }
@@ -89,6 +92,12 @@ func (b *Builder) Value(v Value) {
 		return
 	}
 	b.Text(v.text)
+}
+
+// Copy appends field i of r.
+func (b *Builder) Copy(r Record, i int) {
+	r.mustLast()
+	b.Value(r.Batch.Value(r.Row, i))
 }
 
 // EndRow ends the row, which must have width fields.

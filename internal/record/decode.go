@@ -3,9 +3,11 @@ package record
 import (
 	"fmt"
 	"strings"
+	"sync/atomic"
 )
 
-// Decode finds the fields of a block. It is safe for concurrent use. With
+// Decode finds the fields of a block, of each once: the batch has the block's
+// memory from then on. It is safe for concurrent use. With
 // [Scanner.Exact] the batch has all good rows of the block, and its Numbers
 // tell which if some were bad; else it ends before the first bad row, the only
 // one returned. An exact block has as many rows as the batch and the bad rows
@@ -34,17 +36,21 @@ type decoder struct {
 	bad     []BadRow
 }
 
-// decoded is what a block becomes, as one piece of memory.
+// decoded is what a block becomes.
 type decoded struct {
 	batch  Batch
 	vector Vector
 	refs   [inlineRefs]Ref // the batch's, if they are few, and then those of NewRefs
+
+	memory *memory      // of the text
+	claims atomic.Int32 // batches of its rows that are still somebody's
 }
 
 const inlineRefs = 48
 
 func newDecoder(s *Scanner, b Block) *decoder {
-	whole := &decoded{vector: Vector{Text: b.Text, Fields: s.rows.width, Gap: 1, Dialect: s.d}}
+	whole := &decoded{memory: b.memory, vector: Vector{Text: b.Text, Fields: s.rows.width, Gap: 1, Dialect: s.d}}
+	whole.claims.Store(1)
 	return &decoder{
 		s: s, block: b, width: s.rows.width,
 		rows:    rowReader{d: s.d, class: s.rows.class, width: s.rows.width},
@@ -65,7 +71,7 @@ func (d *decoder) decodeFast() (ok bool) {
 
 func (d *decoder) decode() {
 	text, marks := d.block.Text, d.block.marks
-	d.vector.Off, d.vector.Stride, d.good = takeOffsets(0), d.width+1, 0
+	d.vector.Off, d.vector.Stride, d.good = offsets.take(0), d.width+1, 0
 	for pos := 0; pos < len(text); {
 		if len(d.bad) > 0 && !d.s.exact {
 			return
@@ -125,7 +131,7 @@ func (d *decoder) reject(pos, next int, err error) {
 	d.bad = append(d.bad, BadRow{
 		Row:    int64(d.good + len(d.bad) + 1),
 		Offset: d.block.Offset + int64(pos),
-		Raw:    d.rows.raw(d.block.Text, pos, next),
+		Raw:    strings.Clone(d.rows.raw(d.block.Text, pos, next)),
 		Err:    err,
 	})
 }
@@ -152,7 +158,7 @@ func (d *decoder) batch() *Batch {
 	b, v := &d.decoded.batch, d.vector
 	*b = Batch{
 		Schema: d.s.schema, Rows: d.good, First: 1,
-		Source: v, Offset: d.block.Offset, bounds: v.Off,
+		Source: v, Offset: d.block.Offset, decoded: d.decoded,
 		spare: d.decoded.refs[:], spareOf: b,
 	}
 	b.Refs = b.NewRefs(d.width)

@@ -146,6 +146,15 @@ func (e *batchEncoder) letGo() {
 	}
 }
 
+// scratches are where values are unquoted.
+var scratches pool[byte]
+
+func giveScratch(p []byte) {
+	if cap(p) > 0 && cap(p) <= maxScratch {
+		scratches.give(p)
+	}
+}
+
 // maxScratch is how large the scratch of an encoder that is kept may be.
 const maxScratch = 64 << 10
 

@@ -48,7 +48,8 @@ func (j *JSONLines) Append(dst []byte, b *Batch) ([]byte, error) {
 	if j.err != nil && b.Len() > 0 {
 		return dst, &FieldError{Row: b.Row(0), Err: j.err}
 	}
-	var scratch []byte
+	scratch := scratches.take(0)
+	defer func() { giveScratch(scratch) }()
 	var err error
 	for i, n := 0, b.Len(); i < n; i++ {
 		row := b.Row(i)

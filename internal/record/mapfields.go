@@ -29,7 +29,7 @@ func (d *Dialect) mapFields(v *Vector, unquoted bool) (rows int, ok bool) {
 		ok = rowsWithin(v, rows, d.MaxRow)
 	}
 	if !ok {
-		giveOffsets(v.Off)
+		offsets.give(v.Off)
 		v.Off = nil
 	}
 	return rows, ok
@@ -42,7 +42,7 @@ func (d *Dialect) mapFields(v *Vector, unquoted bool) (rows int, ok bool) {
 // On one core, rows of 100 bytes are decoded with 6700 MB/s where there are no
 // quotes and 3900 where there are some, with 3900 and 3300 without AVX2.
 func (d *Dialect) mapSeparators(text string, unquoted bool) (off []uint32, ok bool) {
-	off = takeOffsets(len(text)/8 + min(len(text), stripe) + 2*64)
+	off = offsets.take(len(text)/8 + min(len(text), stripe) + 2*64)
 	off = off[:cap(off)]
 	off[0] = 0
 	n := 1

@@ -3,8 +3,8 @@
 //
 // A [Batch] is the raw text of whole records as one string, with the bounds of
 // every field. Nothing is unquoted until somebody asks for a value, and CSV to
-// CSV copies raw fields in runs. Text gets fresh memory per batch, so strings
-// handed to callbacks stay valid for ever.
+// CSV copies raw fields in runs. The memory of a batch is used again once it is
+// released, so what callbacks see is a view, whose strings are copies.
 package record
 
 import (
@@ -274,7 +274,9 @@ type Batch struct {
 	Source *Vector
 	Offset int64
 
-	bounds []uint32 // of Source, for Release: only a batch that was decoded has them
+	decoded *decoded // what Release gives up a claim on; nil: the collector's
+	room    []int32  // of NewSelection
+	keeper  *keeper  // of a view whose text will be overwritten
 
 	spare   []Ref  // room for NewRefs
 	spareOf *Batch // the batch whose room it is: a copy of that has none
@@ -390,15 +392,28 @@ func (r Record) Value(name string) Value {
 	if col < 0 {
 		panic(r.Batch.noColumn(name))
 	}
-	return r.Batch.Value(r.Row, col)
+	return r.value(col)
 }
 
 // Field returns the value of the i-th column, from 0.
 func (r Record) Field(i int) Value {
+	r.mustLast()
+	return r.value(i)
+}
+
+func (r Record) mustLast() {
 	if r.Batch.Schema == ended {
 		panic(&ColumnError{ErrKept})
 	}
-	return r.Batch.Value(r.Row, i)
+}
+
+// value returns a value that outlives the batch.
+func (r Record) value(col int) Value {
+	ref := r.Batch.Refs[col]
+	if k := r.Batch.keeper; k != nil && ref.Vector.Dialect != nil {
+		return k.value(ref, r.Row)
+	}
+	return ref.Vector.value(r.Row, ref.Field)
 }
 
 // Len returns the number of columns.

@@ -89,27 +89,6 @@ func TestBuilder(t *testing.T) {
 	}
 }
 
-// Strings taken from a batch outlive its Release.
-func TestReleaseKeepsText(t *testing.T) {
-	s := NewScanner(strings.NewReader("a\n"+strings.Repeat("x\n", 50)+strings.Repeat("y\n", 50)), Dialect{}.Resolve(), nil, 100)
-	var kept []string
-	for {
-		block, err := s.Next()
-		if err != nil {
-			break
-		}
-		b, _ := s.Decode(block)
-		for r := range b.Records() {
-			kept = append(kept, r.Get("a"))
-		}
-		b.Release()
-		b.Release()
-	}
-	if got, want := strings.Join(kept, ""), strings.Repeat("x", 50)+strings.Repeat("y", 50); got != want {
-		t.Errorf("got %s", got)
-	}
-}
-
 // The bitmaps of this machine are those of the portable code, for any bytes.
 func TestFillIsPortable(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))

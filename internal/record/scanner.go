@@ -24,6 +24,8 @@ type Block struct {
 
 	marks    []mark
 	unquoted bool // Text is known to have no quote
+
+	memory *memory // that Text stands in
 }
 
 // mark is a bad row that was found while looking for the end of a block.
@@ -45,6 +47,8 @@ type Scanner struct {
 	headerErr error
 	rows      rowReader // of the goroutine that calls Next
 
+	memory  *memory // that buf stands in
+	free    freeMemory
 	buf     []byte // what is read and in no block yet
 	offset  int64  // of buf[0] in the source
 	srcErr  error  // io.EOF included
@@ -57,9 +61,11 @@ type Scanner struct {
 // columns, the source has no header row and these are its columns. Blocks have
 // about blockSize bytes, more where one row is longer.
 func NewScanner(src io.Reader, d *Dialect, columns []string, blockSize int) *Scanner {
+	blockSize = max(blockSize, 1)
 	return &Scanner{
-		src: src, d: d, columns: columns, size: max(blockSize, 1),
+		src: src, d: d, columns: columns, size: blockSize,
 		rows: rowReader{d: d, class: d.classes()},
+		free: freeMemory{size: blockSize},
 	}
 }
 
@@ -76,8 +82,8 @@ func (s *Scanner) Header() (*Schema, error) {
 	return s.schema, s.headerErr
 }
 
-// Next returns the next block, or io.EOF. Its text has memory of its own.
-// Next is called by one goroutine at a time.
+// Next returns the next block, or io.EOF. Next is called by one goroutine at a
+// time.
 func (s *Scanner) Next() (Block, error) {
 	if _, err := s.Header(); err != nil {
 		if err == ErrNoHeader {
@@ -114,7 +120,10 @@ func (s *Scanner) take(n int, marks []mark) Block {
 		marks:  marks,
 
 		unquoted: s.unquoted,
+
+		memory: s.memory,
 	}
+	s.memory.claims.Add(1)
 	s.skip(n)
 	return b
 }
@@ -126,13 +135,16 @@ func (s *Scanner) skip(n int) {
 }
 
 // fill reads until size bytes are there or the source ends. What is there moves
-// to fresh memory unless it has room: bytes before it may be in a block.
+// to other memory unless it has room: bytes before it may be in a block.
 func (s *Scanner) fill(size int) {
 	if s.srcErr != nil || len(s.buf) >= size {
 		return
 	}
 	if cap(s.buf) < size {
-		s.buf = append(fresh(size), s.buf...)
+		m := s.free.take(size)
+		s.buf = append(m.bytes[:0], s.buf...)
+		s.memory.release()
+		s.memory = m
 	}
 	for empty := 0; len(s.buf) < size && s.srcErr == nil; {
 		n, err := s.src.Read(s.buf[len(s.buf):size])
@@ -149,16 +161,6 @@ func (s *Scanner) fill(size int) {
 			s.srcErr = io.ErrNoProgress
 		}
 	}
-}
-
-// fresh returns an empty slice with room for size bytes. These are not cleared
-// as those of make are, since a source is about to write to them: filter and
-// select is 4 % faster for it. The builder serves as the one way to such memory.
-func fresh(size int) []byte {
-	var b strings.Builder
-	b.Grow(size)
-	b.WriteByte(0)
-	return unsafe.Slice(unsafe.StringData(b.String()), b.Cap())[:0]
 }
 
 // discardLine drops the rest of a bad row's line, if there is one to drop.

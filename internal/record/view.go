@@ -1,21 +1,39 @@
 package record
 
-import "errors"
+import (
+	"errors"
+	"strings"
+	"sync"
+	"unsafe"
+)
 
 // ErrKept is what reading a record or a batch panics with after the call it was
 // given to: the step behind has changed it by then, or its memory is another's.
 var ErrKept = errors.New("the record was kept beyond the call it was given to: copy the values that you need later")
 
 // View returns what somebody's function may see of b: the same records, until
-// EndView.
+// EndView. The strings of its records have memory of their own.
 func (b *Batch) View() *Batch {
 	v := *b
+	v.decoded, v.room = nil, nil
+	if b.decoded != nil {
+		v.keeper = keepers.Get().(*keeper)
+	}
 	return &v
 }
 
 // EndView makes what is kept of a view fail in words rather than read as
 // something else.
-func (b *Batch) EndView() { b.Rebind(ended, b.Refs) }
+func (b *Batch) EndView() {
+	b.Rebind(ended, b.Refs)
+	if k := b.keeper; k != nil {
+		if cap(k.scratch) > maxScratch {
+			k.scratch = nil
+		}
+		b.keeper = nil
+		keepers.Put(k)
+	}
+}
 
 var ended = NewSchema(nil, false)
 
@@ -26,4 +44,43 @@ func (b *Batch) noColumn(name string) *ColumnError {
 	}
 	_, err := b.Schema.Lookup(name)
 	return &ColumnError{err}
+}
+
+// keeper copies strings into memory that is never used again: a view's text is,
+// and its strings stay valid for ever. It is one view's at a time.
+type keeper struct {
+	chunk   []byte
+	used    int
+	scratch []byte
+}
+
+var keepers = sync.Pool{New: func() any { return new(keeper) }}
+
+// keptChunk is what one kept string keeps in memory: as much as the allocator
+// has in store.
+const keptChunk = 32 << 10
+
+// keep returns a copy of s.
+func (k *keeper) keep(s string) string {
+	n := len(s)
+	if n > len(k.chunk)-k.used {
+		if n > keptChunk/8 {
+			return strings.Clone(s)
+		}
+		k.chunk, k.used = fresh(keptChunk), 0
+	}
+	p := k.chunk[k.used : k.used+n]
+	k.used += n
+	copy(p, s)
+	return unsafe.String(unsafe.SliceData(p), n)
+}
+
+// value returns the value of a field whose text will be overwritten.
+func (k *keeper) value(ref Ref, row int) Value {
+	s, null, scratch := ref.Vector.text(row, ref.Field, k.scratch)
+	k.scratch = scratch
+	if null {
+		return Value{}
+	}
+	return TextValue(k.keep(s))
 }
