@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 var (
@@ -17,14 +18,14 @@ var (
 	benchData = flag.String("data", "../../../shared/data", "`folder` of the real CSV files")
 )
 
-// tlsServer is the one null S3 over TLS of all tests. A test that wants to see
-// the bodies puts its own sink behind it.
-var tlsServer tlsServerState
+// testServer serves the services of all tests, in the same process. A test that
+// wants to see the bodies puts its own sink behind them.
+var testServer testServerState
 
-type tlsServerState struct {
-	endpoint
-	sink nullS3
-	keep atomic.Pointer[objects]
+type testServerState struct {
+	services  map[sinkKind]*service
+	endpoints map[sinkKind]endpoint
+	keep      atomic.Pointer[objects]
 }
 
 func TestMain(m *testing.M) {
@@ -33,26 +34,41 @@ func TestMain(m *testing.M) {
 }
 
 func withServer(m *testing.M) int {
+	services := newServices()
+	testServer.services = services
+	for _, s := range services {
+		s.sink.keep = testServer.receive
+	}
+	services[sinkStorm].sink.storm.lasts = shortStorm
 	lifeline, end := io.Pipe()
-	ready, done := make(chan endpoint), make(chan error)
-	tlsServer.sink.keep = tlsServer.receive
+	ready, done := make(chan map[sinkKind]endpoint), make(chan error)
 	go func() {
-		done <- serveTLS(&tlsServer.sink, lifeline, func(e endpoint) error {
+		done <- serve(services, lifeline, func(e map[sinkKind]endpoint) error {
 			ready <- e
 			return nil
 		})
 	}()
 	select {
-	case tlsServer.endpoint = <-ready:
+	case testServer.endpoints = <-ready:
 	case err := <-done:
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	tlsServer.trust()
+	testServer.endpoints[sinkTLS].trust()
 	code := m.Run()
 	end.Close()
 	<-done
 	return code
+}
+
+// shortStorm is over when the first refused request comes again.
+const shortStorm = 20 * time.Millisecond
+
+// calm forgets what was sent to a sink: the next request begins another storm.
+func (s *testServerState) calm(kind sinkKind) {
+	if service := s.services[kind]; service != nil {
+		service.sink.account()
+	}
 }
 
 // fewTables keeps the comparisons of memory small here: it is the command that
@@ -66,7 +82,7 @@ func Benchmark(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			if c.sink == sinkFiles {
+			if c.filed() {
 				if err := in.write(filepath.Join(b.TempDir(), "input.csv")); err != nil {
 					b.Fatal(err)
 				}
@@ -87,11 +103,12 @@ func benchmark(b *testing.B, c *comparison, in *input, who contestant) {
 		b.Skip(err)
 	}
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(c.procsOf(who)))
-	b.SetBytes(in.size * int64(c.tables))
+	b.SetBytes(in.times(who.times).size * int64(c.tables))
 	b.ReportAllocs()
 	for b.Loop() {
 		b.StopTimer()
-		s := newSite(c, in, tlsServer.endpoint, b.TempDir())
+		testServer.calm(c.sink)
+		s := newSite(c, who, in, testServer.endpoints[c.sink], b.TempDir())
 		if who.prepare != nil {
 			if err := who.prepare(s); err != nil {
 				b.Fatal(err)

@@ -4,8 +4,10 @@ import (
 	"context"
 	"database/sql"
 	"io"
+	"net/http"
 	"net/url"
 	"os/exec"
+	"strings"
 	"sync/atomic"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -24,6 +26,7 @@ type comparison struct {
 	// not matter.
 	inputs int
 	keyed  bool                   // the input has one column more, to partition by
+	file   bool                   // the input is a file too
 	size   func(base int64) int64 // of one table, from -size
 	tables int                    // at once
 	work   work
@@ -53,10 +56,12 @@ const (
 type contestant struct {
 	name    string
 	ours    bool
-	tuned   bool   // not at its defaults: it is shown, but no goal is measured against it
+	tuned   bool   // not at its defaults: no goal is measured against it, unless the goal says so
+	bare    bool   // no rival, but the ceiling: it does less than what is asked for
 	foreign bool   // its memory is not on this process's Go heap
 	command string // that must be installed; "" if none
 	procs   int    // GOMAXPROCS if not the comparison's
+	times   int64  // as much input; 0 as 1
 
 	// prepare, if set, does what comes before the work and is not measured.
 	prepare func(*site) error
@@ -80,6 +85,9 @@ func (c *comparison) procsOf(who contestant) int {
 	return c.procs
 }
 
+// filed tells whether the input is wanted as a file.
+func (c *comparison) filed() bool { return c.file || c.sink == sinkFiles }
+
 // load returns the comparison's input from a dataset.
 func (c *comparison) load(d dataset, dir string, size int64) (*input, error) {
 	if c.keyed {
@@ -92,11 +100,25 @@ func (c *comparison) load(d dataset, dir string, size int64) (*input, error) {
 type sinkKind string
 
 const (
-	sinkDiscard sinkKind = "discard"      // nowhere: io.Discard, or a client that only drains
-	sinkNull    sinkKind = "null S3"      // through the SDK into a RoundTripper that drains
-	sinkTLS     sinkKind = "null S3, TLS" // over loopback to a process that drains
-	sinkFiles   sinkKind = "local files"  // a folder; the input is a file too
+	sinkDiscard sinkKind = "discard"     // nowhere: io.Discard, or a client that only drains
+	sinkNull    sinkKind = "null S3"     // through the SDK into a RoundTripper that drains
+	sinkFiles   sinkKind = "local files" // a folder; the input is a file too
+
+	// Over loopback to a process that drains:
+	sinkTLS     sinkKind = "null S3, TLS"
+	sinkHTTP    sinkKind = "null S3, http"
+	sinkDistant sinkKind = "distant S3"          // over TLS, with S3's latency and rate per connection
+	sinkStorm   sinkKind = "distant S3, a storm" // that asks most requests to slow down, for a while
 )
+
+// remote tells whether the sink is in the server process.
+func (k sinkKind) remote() bool {
+	switch k {
+	case sinkTLS, sinkHTTP, sinkDistant, sinkStorm:
+		return true
+	}
+	return false
+}
 
 // site is where a contestant works: its input and the sink it delivers to.
 type site struct {
@@ -109,13 +131,14 @@ type site struct {
 	endpoint endpoint
 	folder   folder // of sinkFiles
 
+	memory  *memory // of the bare loop
 	remains *input  // what the chain makes of the input, of who asks for it in prepare
 	duckDB  *sql.DB // of who opens it in prepare
 }
 
-// newSite returns a site. dir is an empty folder for sinkFiles.
-func newSite(c *comparison, in *input, e endpoint, dir string) *site {
-	s := &site{in: in, tables: c.tables, sink: c.sink, discard: new(discard), stub: new(stubClient), null: new(nullS3), endpoint: e}
+// newSite returns a contestant's site. dir is an empty folder for sinkFiles.
+func newSite(c *comparison, who contestant, in *input, e endpoint, dir string) *site {
+	s := &site{in: in.times(who.times), tables: c.tables, sink: c.sink, discard: new(discard), stub: new(stubClient), null: new(nullS3), endpoint: e}
 	if c.sink == sinkFiles {
 		s.folder = folder(dir)
 		s.stub.keep = s.folder.store
@@ -137,13 +160,33 @@ func (s *site) s3() *s3.Client {
 	if s.sink == sinkNull {
 		return s.null.client()
 	}
-	return s3.New(s3.Options{
+	return s.remoteS3(nil)
+}
+
+// remoteS3 returns the SDK's client for an endpoint; nil for its own transport.
+func (s *site) remoteS3(client *http.Client, more ...func(*s3.Options)) *s3.Client {
+	o := s3.Options{
 		Region:       region,
 		Credentials:  credentials.NewStaticCredentialsProvider(accessKey, secretKey, ""),
 		BaseEndpoint: aws.String(s.endpoint.URL),
 		UsePathStyle: true,
-	})
+	}
+	if client != nil {
+		o.HTTPClient = client
+	}
+	return s3.New(o, more...)
 }
+
+// manyConnections returns a client that keeps as many connections as our own
+// Writer does.
+func manyConnections() *http.Client {
+	t := http.DefaultTransport.(*http.Transport).Clone()
+	t.ForceAttemptHTTP2 = false
+	t.MaxIdleConns, t.MaxIdleConnsPerHost = 0, maxConnections
+	return &http.Client{Transport: t}
+}
+
+const maxConnections = 64
 
 func (e endpoint) host() string {
 	u, err := url.Parse(e.URL)
@@ -152,6 +195,8 @@ func (e endpoint) host() string {
 	}
 	return u.Host
 }
+
+func (e endpoint) secure() bool { return strings.HasPrefix(e.URL, "https:") }
 
 // discard counts what is written to it.
 type discard struct {

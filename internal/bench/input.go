@@ -87,10 +87,27 @@ func stretch(text []byte, size int64) (*input, error) {
 	if size < int64(len(header)) {
 		return nil, fmt.Errorf("%d bytes do not hold the header", size)
 	}
-	body := size - int64(len(header))
-	last := bytes.LastIndexByte(rows[:body%int64(len(rows))], '\n') + 1
-	body = body/int64(len(rows))*int64(len(rows)) + int64(last)
-	return &input{header: header, rows: rows, size: int64(len(header)) + body}, nil
+	in := &input{header: header, rows: rows}
+	in.end(size)
+	return in, nil
+}
+
+// end ends the input with the last whole row within size.
+func (in *input) end(size int64) {
+	header, n := int64(len(in.header)), int64(len(in.rows))
+	body := size - header
+	last := bytes.LastIndexByte(in.rows[:body%n], '\n') + 1
+	in.size = header + body/n*n + int64(last)
+}
+
+// times returns an input of the same rows that is n times as long.
+func (in *input) times(n int64) *input {
+	if n <= 1 {
+		return in
+	}
+	long := *in
+	long.end(n * in.size)
+	return &long
 }
 
 // count returns the number of rows.

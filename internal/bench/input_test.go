@@ -126,3 +126,37 @@ func TestGeneratedInput(t *testing.T) {
 		}
 	}
 }
+
+// TestTimesIsAsLongAsThatAndWhole to a row.
+func TestTimesIsAsLongAsThatAndWhole(t *testing.T) {
+	in, err := stretch([]byte("a,b\n1,2\n33,44\n"), 40)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range []int64{0, 1, 4, 16} {
+		long := in.times(n)
+		got, err := io.ReadAll(long.open())
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := max(n, 1) * in.size
+		if size := int64(len(got)); size != long.size || size > want || size <= want-int64(len("33,44\n")) || got[size-1] != '\n' {
+			t.Errorf("%d times %d bytes: read %d, the input says %d", n, in.size, size, long.size)
+		}
+	}
+}
+
+// TestMemoryHasEveryPart of an input whose parts begin anywhere in its rows.
+func TestMemoryHasEveryPart(t *testing.T) {
+	in, err := loadInput(datasets[0], "", 5*barePart+12345)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []byte
+	for m, off := newMemory(in), int64(0); off < in.size; off += barePart {
+		got = append(got, m.part(off)...)
+	}
+	if want, _ := io.ReadAll(in.open()); !bytes.Equal(got, want) {
+		t.Errorf("the parts are %d bytes that differ from the input's %d", len(got), len(want))
+	}
+}

@@ -103,7 +103,7 @@ func newResult(c *comparison, dataset int, s settings, dir string) (*result, err
 	if err != nil {
 		return nil, err
 	}
-	if c.sink == sinkFiles {
+	if c.filed() {
 		if err := in.write(filepath.Join(dir, "input.csv")); err != nil {
 			return nil, err
 		}
@@ -139,8 +139,8 @@ func (r *result) repeat(s settings, dataset int, server *serverProcess, dir stri
 				return err
 			}
 			r.outcomes[i] = append(r.outcomes[i], o)
-			fmt.Fprintf(s.log, "%s, %s: %-38s %8.0f MB/s %6.2f s CPU, peak heap %5.0f MiB\n",
-				r.comparison.name, r.input.name(), r.comparison.contestants[i].name, r.speed(o), o.CPU.Seconds(), float64(o.PeakHeap)/mib)
+			fmt.Fprintf(s.log, "%s, %s: %-38s %8s MB/s %6.2f s CPU, peak heap %5.0f MiB\n",
+				r.comparison.name, r.input.name(), r.comparison.contestants[i].name, megabytes(r.speed(i, o)), o.CPU.Seconds(), float64(o.PeakHeap)/mib)
 		}
 		slices.Reverse(order)
 	}
@@ -156,13 +156,14 @@ func (r *result) once(s settings, dataset, contestant int, server *serverProcess
 	defer os.RemoveAll(out)
 	o, err := runProcess(task{
 		Role: roleContestant, Comparison: c.name, Contestant: c.contestants[contestant].name,
-		Dataset: dataset, Data: s.data, Size: c.size(s.size), Endpoint: server.endpoint, Profile: s.profile,
+		Dataset: dataset, Data: s.data, Size: c.size(s.size), Endpoint: server.endpoints[c.sink], Profile: s.profile,
 		File: r.input.file, Folder: out,
 	}, c.procsOf(c.contestants[contestant]))
-	if err != nil || c.sink != sinkTLS {
+	if err != nil || !c.sink.remote() {
 		return o, err
 	}
-	o.Sent, err = server.received()
+	a, err := server.account(c.sink)
+	o.Sent, o.Refused = a.Bytes, a.Refused
 	return o, err
 }
 
@@ -172,7 +173,7 @@ func (r *result) check(contestant int, o outcome) error {
 	want := max(o.Sent, 1)
 	switch r.comparison.work {
 	case workCopy:
-		want = r.bytes()
+		want = r.bytes(contestant)
 	case workSelect, workRename, workScan:
 		want = r.first(o).Sent
 	case workRows, workPartition:
@@ -198,8 +199,12 @@ func (r *result) first(o outcome) outcome {
 	return o
 }
 
-// bytes returns how much is read in one repetition.
-func (r *result) bytes() int64 { return r.input.size * int64(r.comparison.tables) }
+// bytes returns how much contestant i reads in one repetition.
+func (r *result) bytes(i int) int64 {
+	return r.input.times(r.comparison.contestants[i].times).size * int64(r.comparison.tables)
+}
 
-// speed returns MB of input a second.
-func (r *result) speed(o outcome) float64 { return float64(r.bytes()) / 1e6 / o.Elapsed.Seconds() }
+// speed returns contestant i's MB of input a second.
+func (r *result) speed(i int, o outcome) float64 {
+	return float64(r.bytes(i)) / 1e6 / o.Elapsed.Seconds()
+}

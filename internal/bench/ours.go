@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
 
 	"github.com/seed149ec23d/s3writer"
 )
@@ -58,6 +59,21 @@ func ourCopy(opts ...s3writer.Option) func(context.Context, *site) error {
 	return func(ctx context.Context, s *site) error {
 		return deliver(ctx, s, opts)
 	}
+}
+
+// ourCopyOfFile gives the Writer the file itself.
+func ourCopyOfFile(ctx context.Context, s *site) error {
+	f, err := os.Open(s.in.file)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	w, err := s3writer.New(ctx, bucket, s.options()...)
+	if err != nil {
+		return err
+	}
+	_, err = w.Write(ctx, s3writer.NewTable("table.csv", f))
+	return err
 }
 
 func ourFilterSelectRename(ctx context.Context, s *site) error {

@@ -42,6 +42,8 @@ type outcome struct {
 	usage
 	Sent int64 `json:"sent"` // bytes of objects that reached the sink
 	Rows int64 `json:"rows"` // in local files
+
+	Refused int64 `json:"refused"` // requests, at a sink that refuses some
 }
 
 func subprocess(t task) (*exec.Cmd, error) {
@@ -81,7 +83,7 @@ func perform(text string) error {
 		return err
 	}
 	if t.Role == roleServer {
-		return serveTLS(new(nullS3), os.Stdin, func(e endpoint) error { return json.NewEncoder(os.Stdout).Encode(e) })
+		return serve(newServices(), os.Stdin, func(e map[sinkKind]endpoint) error { return json.NewEncoder(os.Stdout).Encode(e) })
 	}
 	o, err := t.compete()
 	if err != nil {
@@ -100,10 +102,10 @@ func (t task) compete() (outcome, error) {
 		return outcome{}, err
 	}
 	in.file = t.File
-	if c.sink == sinkTLS {
+	if c.sink.remote() {
 		t.Endpoint.trust()
 	}
-	s := newSite(c, in, t.Endpoint, t.Folder)
+	s := newSite(c, who, in, t.Endpoint, t.Folder)
 	if who.prepare != nil {
 		if err := who.prepare(s); err != nil {
 			return outcome{}, err

@@ -2,15 +2,22 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"compress/gzip"
 	"context"
 	"encoding/csv"
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
+	"os"
 	"slices"
+	"sync"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/ratelimit"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/feature/s3/manager"
 	"github.com/aws/aws-sdk-go-v2/feature/s3/transfermanager"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -143,6 +150,88 @@ func rivalCopy(upload uploader) func(context.Context, *site) error {
 	}
 }
 
+// rivalFile uploads the input's file, of which a rival may read several places
+// at once.
+func rivalFile(upload uploader) func(context.Context, *site) error {
+	return func(ctx context.Context, s *site) error {
+		f, err := os.Open(s.in.file)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		return upload(ctx, s)("table.csv", f)
+	}
+}
+
+// rivalPool uploads the site's tables with one PutObject each, from so many
+// goroutines.
+func rivalPool(goroutines int, client func(*site) *s3.Client) func(context.Context, *site) error {
+	return func(ctx context.Context, s *site) error {
+		c := client(s)
+		ctx, cancel := context.WithCancelCause(ctx)
+		defer cancel(nil)
+		numbers := make(chan int)
+		var wait sync.WaitGroup
+		for range goroutines {
+			wait.Go(func() {
+				for i := range numbers {
+					if err := putTable(ctx, c, fmt.Sprintf("table-%02d.csv", i), s.in.open()); err != nil {
+						cancel(err)
+					}
+				}
+			})
+		}
+		for i := range s.tables {
+			numbers <- i
+		}
+		close(numbers)
+		wait.Wait()
+		return context.Cause(ctx)
+	}
+}
+
+// putTable reads the whole table first: PutObject wants to know the length.
+func putTable(ctx context.Context, c *s3.Client, key string, table io.Reader) error {
+	body, err := io.ReadAll(table)
+	if err != nil {
+		return err
+	}
+	_, err = c.PutObject(ctx, &s3.PutObjectInput{Bucket: aws.String(bucket), Key: &key, Body: bytes.NewReader(body)})
+	return err
+}
+
+// persistent retries until it works, with pauses of at most a second: the
+// SDK's three attempts do not outlast a storm.
+func persistent(o *s3.Options) {
+	o.Retryer = retry.NewStandard(func(o *retry.StandardOptions) {
+		o.MaxAttempts, o.MaxBackoff, o.RateLimiter = 1000, time.Second, ratelimit.None
+	})
+}
+
+// withManagerTuned has as many connections as ours and the same memory.
+func withManagerTuned(ctx context.Context, s *site) func(string, io.Reader) error {
+	//lint:ignore SA1019 as below
+	u := manager.NewUploader(s.remoteS3(manyConnections()), func(u *manager.Uploader) {
+		u.PartSize, u.Concurrency = tunedPart, tunedParts
+	})
+	return func(key string, body io.Reader) error {
+		//lint:ignore SA1019 as below
+		_, err := u.Upload(ctx, &s3.PutObjectInput{Bucket: aws.String(bucket), Key: &key, Body: body})
+		return err
+	}
+}
+
+// withTransferManagerTuned has them too.
+func withTransferManagerTuned(ctx context.Context, s *site) func(string, io.Reader) error {
+	c := transfermanager.New(s.remoteS3(manyConnections()), func(o *transfermanager.Options) {
+		o.PartSizeBytes, o.Concurrency = tunedPart, tunedParts
+	})
+	return func(key string, body io.Reader) error {
+		_, err := c.UploadObject(ctx, &transfermanager.UploadObjectInput{Bucket: aws.String(bucket), Key: &key, Body: body})
+		return err
+	}
+}
+
 func withManager(ctx context.Context, s *site) func(string, io.Reader) error {
 	//lint:ignore SA1019 deprecated, and still what most programs upload with
 	u := manager.NewUploader(s.s3())
@@ -162,10 +251,17 @@ func withTransferManager(ctx context.Context, s *site) func(string, io.Reader) e
 }
 
 func withMinIO(opts minio.PutObjectOptions) uploader {
+	return withMinIOOver(nil, opts)
+}
+
+// withMinIOOver takes nil for minio-go's own transport.
+func withMinIOOver(client *http.Client, opts minio.PutObjectOptions) uploader {
 	return func(ctx context.Context, s *site) func(string, io.Reader) error {
-		c, err := minio.New(s.endpoint.host(), &minio.Options{
-			Creds: credentials.NewStaticV4(accessKey, secretKey, ""), Region: region, Secure: true,
-		})
+		o := &minio.Options{Creds: credentials.NewStaticV4(accessKey, secretKey, ""), Region: region, Secure: s.endpoint.secure()}
+		if client != nil {
+			o.Transport = client.Transport
+		}
+		c, err := minio.New(s.endpoint.host(), o)
 		return func(key string, body io.Reader) error {
 			if err != nil {
 				return err

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -18,49 +17,109 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"strconv"
 	"time"
 )
 
-// endpoint is a null S3 over TLS that somebody serves.
+// endpoint is a null S3 that somebody serves.
 type endpoint struct {
 	URL  string `json:"url"`
-	Root []byte `json:"root"` // PEM of the certificate to trust
+	Root []byte `json:"root"` // PEM of the certificate to trust; not over http
 }
 
-// receivedPath is where the server tells how many bytes it got since it was
-// last asked.
-const receivedPath = "/-/received"
+// service is a null S3 on a port of its own.
+type service struct {
+	sink *nullS3
+	tls  bool
+	rate float64 // bytes a second that one connection takes; 0 for all it can
+}
 
-// serveTLS serves sink over TLS on a port of its own until lifeline ends, and
-// calls ready once it does.
-func serveTLS(sink *nullS3, lifeline io.Reader, ready func(endpoint) error) error {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return err
+// newServices returns what the server process serves.
+func newServices() map[sinkKind]*service {
+	return map[sinkKind]*service{
+		sinkTLS:     {sink: new(nullS3), tls: true},
+		sinkHTTP:    {sink: new(nullS3)},
+		sinkDistant: {sink: &nullS3{delay: distantDelay}, tls: true, rate: distantRate},
+		sinkStorm:   {sink: &nullS3{delay: distantDelay, storm: &storm{lasts: stormLasts, rate: stormRate}}, tls: true, rate: distantRate},
 	}
+}
+
+// account is what a null S3 has seen since it was last asked.
+type account struct {
+	Bytes   int64 `json:"bytes"`   // of objects
+	Refused int64 `json:"refused"` // requests
+}
+
+// accountPath is where a service gives its account and begins a new one.
+const accountPath = "/-/account"
+
+// serve serves the services until lifeline ends, and calls ready once it does.
+func serve(services map[sinkKind]*service, lifeline io.Reader, ready func(map[sinkKind]endpoint) error) error {
 	cert, root, err := newCertificate()
 	if err != nil {
 		return err
 	}
-	mux := http.NewServeMux()
-	mux.Handle("/", sink)
-	mux.HandleFunc(receivedPath, func(w http.ResponseWriter, _ *http.Request) {
-		fmt.Fprint(w, sink.received.Swap(0))
-	})
-	// S3 speaks HTTP/1.1 only.
-	server := &http.Server{Handler: mux, TLSConfig: &tls.Config{Certificates: []tls.Certificate{cert}, NextProtos: []string{"http/1.1"}}}
-	if err := ready(endpoint{URL: "https://" + listener.Addr().String(), Root: root}); err != nil {
+	endpoints := make(map[sinkKind]endpoint)
+	done := make(chan error, len(services))
+	var servers []*http.Server
+	end := func() {
+		for _, server := range servers {
+			server.Close()
+		}
+	}
+	for kind, s := range services {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			end()
+			return err
+		}
+		endpoints[kind] = s.endpoint(listener, root)
+		server := s.server(cert)
+		servers = append(servers, server)
+		go func() { done <- s.serve(server, listener) }()
+	}
+	if err := ready(endpoints); err != nil {
+		end()
 		return err
 	}
 	go func() {
 		io.Copy(io.Discard, lifeline)
-		server.Close()
+		end()
 	}()
-	if err := server.ServeTLS(listener, "", ""); !errors.Is(err, http.ErrServerClosed) {
-		return err
+	var errs []error
+	for range services {
+		if err := <-done; !errors.Is(err, http.ErrServerClosed) {
+			errs = append(errs, err)
+			end()
+		}
 	}
-	return nil
+	return errors.Join(errs...)
+}
+
+func (s *service) endpoint(listener net.Listener, root []byte) endpoint {
+	if s.tls {
+		return endpoint{URL: "https://" + listener.Addr().String(), Root: root}
+	}
+	return endpoint{URL: "http://" + listener.Addr().String()}
+}
+
+func (s *service) server(cert tls.Certificate) *http.Server {
+	mux := http.NewServeMux()
+	mux.Handle("/", s.sink)
+	mux.HandleFunc(accountPath, func(w http.ResponseWriter, _ *http.Request) {
+		json.NewEncoder(w).Encode(s.sink.account())
+	})
+	// S3 speaks HTTP/1.1 only.
+	return &http.Server{Handler: mux, TLSConfig: &tls.Config{Certificates: []tls.Certificate{cert}, NextProtos: []string{"http/1.1"}}}
+}
+
+func (s *service) serve(server *http.Server, listener net.Listener) error {
+	if s.rate > 0 {
+		listener = &pacedListener{Listener: listener, rate: s.rate}
+	}
+	if s.tls {
+		return server.ServeTLS(listener, "", "")
+	}
+	return server.Serve(listener)
 }
 
 func newCertificate() (tls.Certificate, []byte, error) {
@@ -86,19 +145,20 @@ func newCertificate() (tls.Certificate, []byte, error) {
 // trust makes e's certificate the only root for every HTTP client of this
 // process, so that each contestant can use the client it has by default. It can
 // be called once in a process; go.mod's godebug passes over the system's roots.
+// All services have the same certificate.
 func (e endpoint) trust() {
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM(e.Root)
 	x509.SetFallbackRoots(pool)
 }
 
-// serverProcess is a null S3 in a process of its own, so that its CPU time and
-// its memory are nobody's.
+// serverProcess is the services in a process of their own, so that their CPU
+// time and memory are nobody's.
 type serverProcess struct {
-	endpoint
-	cmd      *exec.Cmd
-	lifeline io.Closer
-	client   *http.Client
+	endpoints map[sinkKind]endpoint
+	cmd       *exec.Cmd
+	lifeline  io.Closer
+	client    *http.Client
 }
 
 func startServer() (*serverProcess, error) {
@@ -119,28 +179,24 @@ func startServer() (*serverProcess, error) {
 		return nil, err
 	}
 	s := &serverProcess{cmd: cmd, lifeline: lifeline}
-	if err := json.NewDecoder(out).Decode(&s.endpoint); err != nil {
+	if err := json.NewDecoder(out).Decode(&s.endpoints); err != nil {
 		s.stop()
 		return nil, fmt.Errorf("the server did not start: %w", err)
 	}
 	pool := x509.NewCertPool()
-	pool.AppendCertsFromPEM(s.Root)
+	pool.AppendCertsFromPEM(s.endpoints[sinkTLS].Root)
 	s.client = &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}}
 	return s, nil
 }
 
-// received returns how many bytes of objects came since it was last called.
-func (s *serverProcess) received() (int64, error) {
-	res, err := s.client.Get(s.URL + receivedPath)
+// account returns what a service has seen since it was last asked.
+func (s *serverProcess) account(kind sinkKind) (a account, err error) {
+	res, err := s.client.Get(s.endpoints[kind].URL + accountPath)
 	if err != nil {
-		return 0, err
+		return a, err
 	}
 	defer res.Body.Close()
-	text, err := io.ReadAll(res.Body)
-	if err != nil {
-		return 0, err
-	}
-	return strconv.ParseInt(string(bytes.TrimSpace(text)), 10, 64)
+	return a, json.NewDecoder(res.Body).Decode(&a)
 }
 
 func (s *serverProcess) stop() error {

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
@@ -33,6 +34,20 @@ type nullS3 struct {
 
 	// keep, if set, is given the bodies instead of nobody.
 	keep func(r *http.Request, body io.Reader) error
+
+	// As a handler:
+	delay time.Duration // before each answer
+	storm *storm        // refuses requests; may be nil
+}
+
+// account returns what came since it was last called. The next request is the
+// first one of another storm.
+func (s *nullS3) account() account {
+	a := account{Bytes: s.received.Swap(0)}
+	if s.storm != nil {
+		a.Refused = s.storm.end()
+	}
+	return a
 }
 
 // answer drains the request's body and returns the answer's headers and body.
@@ -100,7 +115,13 @@ func (s *nullS3) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 func (s *nullS3) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if s.storm != nil && !s.storm.admits(time.Now()) {
+		time.Sleep(s.delay)
+		slowDown(w)
+		return
+	}
 	h, body, err := s.answer(r)
+	time.Sleep(s.delay)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
