@@ -30,6 +30,7 @@ type Server struct {
 	Endpoint string         // URL of S3, and of STS where the server has one
 	Region   string         // the only one that it accepts in a signature
 	CA       *x509.CertPool // who signed the server's certificate; nil over http
+	CAFile   string         // the same, as PEM
 
 	addUser    func(t testing.TB, name, policy string) Keys
 	removeUser func(t testing.TB, name string)

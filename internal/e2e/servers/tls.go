@@ -17,8 +17,8 @@ import (
 
 // certificate is a loopback server's certificate, in the files that servers want, and who signed it.
 type certificate struct {
-	certFile, keyFile string
-	pool              *x509.CertPool
+	certFile, keyFile, caFile string
+	pool                      *x509.CertPool
 }
 
 // newCertificate makes an authority and a certificate for loopback that it signed.
@@ -51,9 +51,11 @@ func newCertificate(t testing.TB) *certificate {
 	c := &certificate{
 		certFile: filepath.Join(dir, "public.crt"),
 		keyFile:  filepath.Join(dir, "private.key"),
+		caFile:   filepath.Join(dir, "authority.crt"),
 		pool:     x509.NewCertPool(),
 	}
 	c.pool.AddCert(authority)
+	writePEM(t, c.caFile, "CERTIFICATE", caDER)
 	writePEM(t, c.certFile, "CERTIFICATE", leafDER)
 	writePEM(t, c.keyFile, "PRIVATE KEY", keyDER)
 	return c

@@ -22,7 +22,7 @@ func versityGW(t testing.TB, region string, cert *certificate) *Server {
 	s := &Server{Region: region}
 	scheme, tlsArgs := "http://", []string(nil)
 	if cert != nil {
-		s.CA = cert.pool
+		s.CA, s.CAFile = cert.pool, cert.caFile
 		scheme, tlsArgs = "https://", []string{"--cert", cert.certFile, "--key", cert.keyFile}
 	}
 	dir := shortTempDir(t)
