@@ -102,8 +102,8 @@ func TestLostCommit(t *testing.T) {
 func TestLostCommitOfOlderContent(t *testing.T) {
 	for _, size := range []int{small, large} {
 		srv := newServer(t)
-		srv.SetTime(func() time.Time { return time.Now().Add(-time.Hour) })
-		srv.Put(bucket, "t.csv", []byte(pattern(size)))
+		srv.SetTime(func() time.Time { return time.Now().Add(-10 * time.Minute) })
+		write(t, newWriter(t, srv), csv("t.csv", pattern(size)))
 		srv.SetTime(time.Now)
 		for _, op := range []string{"PutObject", "CompleteMultipartUpload"} {
 			srv.Fail(s3writertest.Fault{Op: op, N: 1, Cut: true})
