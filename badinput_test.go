@@ -171,7 +171,7 @@ func TestBadRows(t *testing.T) {
 				wantNothing(t, srv)
 			})
 		}
-		if test.csv != (s3writer.CSV{}) {
+		if test.csv != (s3writer.CSV{}) || strings.HasPrefix(test.name, "byte order mark") {
 			continue
 		}
 		t.Run(test.name+"/copied", func(t *testing.T) {

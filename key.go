@@ -105,6 +105,17 @@ func compareKeys(a, b string) int {
 	return strings.Compare(a, b)
 }
 
+// namesCSV tells whether a key is that of CSV text, by its extension before
+// those of compressors and the like.
+func namesCSV(key string, p *chain.Program) bool {
+	exts, _ := p.Extensions()
+	switch path.Ext(strings.ToLower(strings.TrimSuffix(key, strings.Join(exts, "")))) {
+	case ".csv", ".tsv":
+		return true
+	}
+	return false
+}
+
 // hasSuffix tells whether key ends in ext and is more than that.
 func hasSuffix(key, ext string) bool {
 	return strings.HasSuffix(key, ext) && path.Base(key) != ext

@@ -151,6 +151,15 @@ func (s *objectSink) ReadFrom(r io.Reader) (int64, error) {
 	return n, s.failed(err)
 }
 
+// ReadRange reads a source at offsets, straight into parts.
+func (s *objectSink) ReadRange(r io.ReaderAt, off, n int64) error {
+	err := s.stream.ReadRange(r, off, n)
+	if chain.IsSource(err) {
+		return err
+	}
+	return s.failed(err)
+}
+
 func (s *objectSink) Finish() error {
 	p, err := s.stream.Finish()
 	if err != nil {

@@ -19,21 +19,25 @@ import (
 type Source struct {
 	open    func(context.Context) (io.ReadCloser, error)
 	records func() chain.RecordSource
-	once    any // what is read and cannot be read again; a pointer, or nil
+	fresh   bool // what open opens is read from its first byte on
+	once    any  // what is read and cannot be read again; a pointer, or nil
 
 	mu     sync.Mutex
 	reader io.ReadCloser // of Read
 }
 
 // File is the source that opens the file called name in fsys, such as
-// os.DirFS("/data") or an embed.FS.
+// os.DirFS("/data") or an embed.FS. A regular file that has ReadAt is read at
+// offsets where [Table] says so.
 func File(fsys fs.FS, name string) *Source {
-	return SourceFunc(func(context.Context) (io.ReadCloser, error) {
+	s := SourceFunc(func(context.Context) (io.ReadCloser, error) {
 		if fsys == nil {
 			return nil, fmt.Errorf("open %s: the file system is nil", name)
 		}
 		return fsys.Open(name)
 	})
+	s.fresh = true
+	return s
 }
 
 // SourceFunc is the source that open opens, once per table: a download, a
@@ -120,7 +124,7 @@ func (s *Source) chain() chain.Source {
 	if s.records != nil {
 		return chain.Source{Records: s.records()}
 	}
-	return chain.Source{Open: func(ctx context.Context) (io.Reader, io.Closer, error) {
+	return chain.Source{Fresh: s.fresh, Open: func(ctx context.Context) (io.Reader, io.Closer, error) {
 		if s.open == nil {
 			return nil, nil, errors.New("the source has nothing to open; make one with File, Rows, Records, Values or SourceFunc")
 		}

@@ -27,6 +27,17 @@ type Table struct {
 	// library; a [Source] is opened when the table's turn comes, given the
 	// context, and closed at every ending. A Read that blocks does not stop
 	// cancellation. nil is an error, and so is one reader for two tables.
+	//
+	// A file is read at offsets, several parts at once, where its bytes are
+	// copied as they are: no processors, no CSV, Columns, OnBadRow or Accept.
+	// A file is what has ReadAt and knows its size: an *os.File or another
+	// fs.File that is regular by its Stat, or something with a Size, such as a
+	// *bytes.Reader, a *strings.Reader or an *io.SectionReader; given plainly,
+	// from [File] or from [SourceFunc]. It is read from where it stands, as Seek
+	// tells, and is then left at its end, also if the table fails. One that
+	// changes its size while it is read fails the table. Everything else, a
+	// pipe, an empty file, a type with a Read of its own around another's
+	// ReadAt, is read in sequence.
 	Source io.Reader
 
 	// Columns, if set, says that the source has no header row, and names its
@@ -54,6 +65,7 @@ type Table struct {
 }
 
 // NewTable returns the table that delivers src to key, through processors.
+// Without any, a file is read at offsets: see Table.Source.
 func NewTable(key string, src io.Reader, processors ...Processor) Table {
 	return Table{Key: key, Source: src, Processors: processors}
 }

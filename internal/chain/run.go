@@ -24,6 +24,7 @@ type Input struct {
 	Columns  []string                  // set: no header row, and these are the columns
 	OnBadRow func(record.BadRow) error // nil: a bad row ends the run
 	Decode   bool                      // rows are asked for, even if no step needs them
+	Text     bool                      // bytes that nobody decodes must be text all the same: not in UTF-16
 	Parallel int                       // blocks worked on at once, at least 1
 
 	// Of a program that divides the table among objects:
@@ -223,6 +224,23 @@ func fill(sink ByteSink, f func() error) error {
 
 func (r *run) copyTo(sink ByteSink, src *source, reader io.Reader) error {
 	// The object's own sink reads straight into its parts.
+	if b, ok := sink.(*bottom); ok {
+		if rr, ok := b.ByteSink.(rangeReader); ok {
+			f, err := alone(src, src.file)
+			if err != nil {
+				return sourceError(err)
+			}
+			if f != nil {
+				return r.copyFile(src, f, rr)
+			}
+		}
+	}
+	if r.in.Text {
+		var err error
+		if reader, err = alone(src, func() (io.Reader, error) { return asText(reader) }); err != nil {
+			return sourceError(err)
+		}
+	}
 	if b, ok := sink.(*bottom); ok {
 		if rf, ok := b.ByteSink.(io.ReaderFrom); ok {
 			_, err := rf.ReadFrom(reader)

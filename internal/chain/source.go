@@ -15,7 +15,8 @@ import (
 type Source struct {
 	// Open opens a source of bytes. The io.Closer may be nil; it is closed
 	// once, when nothing is read any more or to unblock a Read.
-	Open func(context.Context) (io.Reader, io.Closer, error)
+	Open  func(context.Context) (io.Reader, io.Closer, error)
+	Fresh bool // what Open opens is read from its first byte on
 
 	Records RecordSource
 }
@@ -36,6 +37,7 @@ type source struct {
 	run     *run
 	scanner *record.Scanner
 	schema  *record.Schema
+	raw     io.Reader // of a source of bytes, as it was opened
 
 	mu     sync.Mutex
 	closer io.Closer
@@ -81,6 +83,7 @@ func (s *source) openBytes() (io.Reader, error) {
 		r, closer, err := s.run.in.Source.Open(s.run.ctx)
 		if err == nil {
 			s.keep(closer)
+			s.raw = r
 		}
 		return r, err
 	})

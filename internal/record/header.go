@@ -70,8 +70,14 @@ func (s *Scanner) skipMark() error {
 		s.skip(len(byteOrderMark))
 		return nil
 	}
+	return CheckMark(s.text())
+}
+
+// CheckMark refuses a source that begins with a byte order mark of another
+// encoding than UTF-8.
+func CheckMark(begin string) error {
 	for _, f := range foreignMarks {
-		if strings.HasPrefix(s.text(), f.mark) {
+		if strings.HasPrefix(begin, f.mark) {
 			return fmt.Errorf("the source begins with a %s byte order mark: convert it to UTF-8 first", f.encoding)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync/atomic"
 	"time"
 )
@@ -31,7 +32,11 @@ func (s *Stream) ReadFrom(r io.Reader) (n int64, err error) {
 		}
 		got, ok := src.read(s.ctx.Done(), room)
 		if !ok {
-			s.strand(src, probe)
+			if probe {
+				close(src.stranded) // the byte is in no page
+			} else {
+				s.strand(src, s.part, len(s.part.pages)-1)
+			}
 			return n, cause(s.ctx)
 		}
 		if probe && got.n > 0 {
@@ -76,17 +81,13 @@ func (s *Stream) atBorder() bool {
 	return s.schedule.parts == 0 && s.part.size == s.target
 }
 
-// strand leaves the page that a stuck Read may write to with its goroutine,
-// which gives it back when the Read returns.
-func (s *Stream) strand(src *source, probe bool) {
-	defer close(src.stranded)
-	if probe {
-		return
-	}
-	last := len(s.part.pages) - 1
-	page := s.part.pages[last]
-	s.part.pages = s.part.pages[:last]
-	src.release = func() { s.engine.pool.give(s.account, page) }
+// strand leaves the page that a stuck Read may write to, one of p's, with its
+// goroutine, which gives it back when the Read returns.
+func (s *Stream) strand(src *source, p *part, page int) {
+	stuck := p.pages[page]
+	p.pages = slices.Delete(p.pages, page, page+1)
+	src.release = func() { s.engine.pool.give(s.account, stuck) }
+	close(src.stranded)
 }
 
 // source reads in a goroutine of its own, one buffer at a time.

@@ -38,7 +38,8 @@ type Stream struct {
 
 	sending sync.WaitGroup
 	queue   chan struct{}
-	created chan struct{} // closed when Create has ended; nil before it has begun
+	opening sync.Once
+	created chan struct{} // closed when Create has ended; made by opening
 	id      string        // valid after created
 	lost    bool          // an answer to Create never came
 	partsMu sync.Mutex
@@ -85,6 +86,11 @@ func (s *Stream) prepare() (err error) {
 	if s.settings, err = s.engine.settings(s.object); err != nil {
 		return err
 	}
+	return s.plan()
+}
+
+// plan decides how large parts are.
+func (s *Stream) plan() (err error) {
 	cfg := &s.engine.cfg
 	s.schedule, err = newSchedule(s.engine.limits, cfg.PartSize, s.object.Size, cfg.Memory)
 	return err
@@ -237,9 +243,7 @@ func (s *Stream) send() error {
 		s.give(p)
 		return nil
 	}
-	if s.created == nil {
-		s.open()
-	}
+	s.opening.Do(s.open)
 	select {
 	case s.queue <- struct{}{}:
 	case <-s.ctx.Done():

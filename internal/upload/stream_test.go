@@ -126,6 +126,73 @@ func TestLastPartProvesTheEnd(t *testing.T) {
 	}
 }
 
+// The edge of S3's real number of parts, in tiny ones: an object that fits is
+// complete, one byte more is proof enough that there is more.
+func TestTenThousandParts(t *testing.T) {
+	const size = 10_000 * 16
+	body := data(size + 1000)
+	limits := small
+	limits.minPart, limits.basePart, limits.maxParts, limits.growth = 16, 16, 10_000, 1<<40
+	for name, change := range map[string]func(*Config, *Object, int64){
+		"growing": func(*Config, *Object, int64) {},
+		"equal":   func(c *Config, _ *Object, _ int64) { c.PartSize = 16 },
+		"known":   func(c *Config, o *Object, n int64) { c.PartSize, o.Size = 16, n },
+	} {
+		for _, more := range []int{0, 1000} {
+			t.Run(fmt.Sprint(name, "/", size+more), func(t *testing.T) {
+				b := newBucket()
+				b.minPart = 16
+				cfg := Config{Client: b, Bucket: "b", Memory: 4096, Logger: quiet()}
+				o := Object{Key: "k"}
+				change(&cfg, &o, int64(size+more))
+				e := newEngine(cfg, limits, hasty)
+				a := admit(t, e)
+				s := e.Open(t.Context(), a, o)
+				src := bytes.NewReader(body[:size+more])
+				_, err := s.ReadFrom(src)
+				if more == 0 {
+					if err != nil {
+						t.Fatal(err)
+					}
+					p, err := s.Finish()
+					if err != nil {
+						t.Fatal(err)
+					}
+					if p.Parts != 10_000 {
+						t.Errorf("%d parts", p.Parts)
+					}
+					if _, err := p.Commit(t.Context()); err != nil {
+						t.Fatal(err)
+					}
+					wantObject(t, b, "k", body[:size])
+				} else {
+					if err == nil || !strings.Contains(err.Error(), "does not fit into 10000 parts") {
+						t.Errorf("error %v", err)
+					}
+					if _, again := s.Finish(); again == nil || again.Error() != err.Error() {
+						t.Errorf("Finish: %v", again)
+					}
+					if _, visible := b.object("k"); visible {
+						t.Error("visible")
+					}
+					want := size + 1
+					if name == "known" { // that it will not fit, too
+						want = 0
+					}
+					if read := size + more - src.Len(); read != want || want == 0 && len(b.requests) > 0 {
+						t.Errorf("%d bytes were read in %d requests, want %d", read, len(b.requests), want)
+					}
+				}
+				a.Release()
+				if ids := b.open(); ids != nil {
+					t.Errorf("open uploads %v", ids)
+				}
+				atRest(t, e)
+			})
+		}
+	}
+}
+
 func TestKnownSize(t *testing.T) {
 	b := newBucket()
 	e := b.engine()
@@ -136,6 +203,9 @@ func TestKnownSize(t *testing.T) {
 		t.Errorf("too large for the limits: %v", err)
 	}
 	s.Abort()
+	if len(b.requests) > 0 {
+		t.Errorf("requests %v", b.requests)
+	}
 	for size, want := range map[int]string{9: "has 9 bytes, not the 10", 11: "more than the 10 bytes"} {
 		s := e.Open(t.Context(), a, Object{Key: "k", Size: 10})
 		_, err := s.ReadFrom(bytes.NewReader(data(size)))
