@@ -187,7 +187,7 @@ func (d decrypting) Read(p []byte) (int, error) { return d.plain.Read(p) }
 func TestReadInSequence(t *testing.T) {
 	text := pattern(part + 1)
 	path := filepath.Join(t.TempDir(), "t.csv")
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+	if err := os.WriteFile(path, []byte(strings.Repeat("x", len(text))), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	cipher, err := os.Open(path)
@@ -265,6 +265,17 @@ func TestFilesThroughSteps(t *testing.T) {
 			wantObject(t, srv, chain.key, string(got))
 		})
 	}
+	t.Run("ReaderFunc", func(t *testing.T) {
+		srv := newServer(t)
+		shout := s3writer.ReaderFunc(func(r io.Reader) (io.Reader, error) {
+			return readerFunc(func(p []byte) (int, error) {
+				n, err := r.Read(p)
+				return copy(p, bytes.ToUpper(p[:n])), err
+			}), nil
+		})
+		write(t, newWriter(t, srv), s3writer.NewTable("t.csv", strings.NewReader(text), shout))
+		wantObject(t, srv, "t.csv", strings.ToUpper(text))
+	})
 	t.Run("SplitRows", func(t *testing.T) {
 		srv := newServer(t)
 		write(t, newWriter(t, srv), s3writer.NewTable("t.csv", strings.NewReader("id\n1\n2\n3\n"), s3writer.SplitRows(2)))

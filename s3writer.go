@@ -35,7 +35,7 @@
 // Any io.Reader is a source of CSV bytes. [File], [SourceFunc], [Rows],
 // [Records] and [Values] open themselves when their table's turn comes and are
 // closed at every ending. [CSV] describes dialects. A chain without a step on
-// records copies bytes as they are.
+// records copies bytes as they are, and reads files at offsets: see [Table].
 //
 // # Processors
 //

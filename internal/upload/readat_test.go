@@ -198,6 +198,7 @@ func TestReadsDoNotRunAhead(t *testing.T) {
 	body := data(128 * 40)
 	begun := make(map[int64]bool)
 	var mu sync.Mutex
+	read := make(chan struct{})
 	a := admit(t, e)
 	s := e.Open(t.Context(), a, Object{Key: "k"})
 	done := make(chan error)
@@ -206,19 +207,32 @@ func TestReadsDoNotRunAhead(t *testing.T) {
 			mu.Lock()
 			begun[off/128] = true
 			mu.Unlock()
+			<-read
 			return bytes.NewReader(body).ReadAt(p, off)
 		}), 0, int64(len(body)))
 	}()
+	parts := func() int {
+		mu.Lock()
+		defer mu.Unlock()
+		return len(begun)
+	}
+	linger := func() {
+		for range 1000 {
+			yield()
+		}
+	}
+	waitFor(t, func() bool { return parts() >= parallelReads })
+	linger()
+	if n := parts(); n != parallelReads {
+		t.Errorf("%d parts are read at once, want %d", n, parallelReads)
+	}
+	close(read)
 	const most = 2 + queuedParts + parallelReads // sent, in the queue, read
 	waitFor(t, func() bool { return e.Stats().InFlight == 2 && len(s.queue) == queuedParts })
-	for range 1000 {
-		yield()
+	linger()
+	if n := parts(); n > most {
+		t.Errorf("%d parts were begun, want at most %d", n, most)
 	}
-	mu.Lock()
-	if len(begun) > most {
-		t.Errorf("%d parts were begun, want at most %d", len(begun), most)
-	}
-	mu.Unlock()
 	close(let)
 	if err := <-done; err != nil {
 		t.Fatal(err)
@@ -412,6 +426,27 @@ func TestReadRangeFailsAtEveryPage(t *testing.T) {
 		}
 		atRest(t, e)
 	}
+}
+
+// A stream that has ended reads no more of a part, however large.
+func TestCancelEndsReadRangeInAPart(t *testing.T) {
+	b := newBucket()
+	e := b.engine()
+	ctx, cancel := context.WithCancel(t.Context())
+	a := admit(t, e)
+	s := e.Open(ctx, a, Object{Key: "k"})
+	var reads atomic.Int32
+	err := s.ReadRange(readerAtFunc(func(p []byte, _ int64) (int, error) {
+		reads.Add(1)
+		cancel()
+		return len(p), nil
+	}), 0, small.basePart)
+	if !errors.Is(err, context.Canceled) || reads.Load() != 1 {
+		t.Errorf("%d reads, error %v", reads.Load(), err)
+	}
+	s.Abort()
+	a.Release()
+	atRest(t, e)
 }
 
 // A refused part ends the reading, and is the reason.
