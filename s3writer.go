@@ -35,7 +35,8 @@
 // Any io.Reader is a source of CSV bytes. [File], [SourceFunc], [Rows],
 // [Records] and [Values] open themselves when their table's turn comes and are
 // closed at every ending. [CSV] describes dialects. A chain without a step on
-// records copies bytes as they are, and reads files at offsets: see [Table].
+// records copies bytes as they are; without any step, files are read at
+// offsets: see [Table].
 //
 // # Processors
 //
