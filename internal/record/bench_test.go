@@ -121,6 +121,37 @@ var thefts = sync.OnceValue(func() []byte {
 	return b.Bytes()
 })
 
+// BenchmarkGet asks for a column of every row, as a filter does.
+func BenchmarkGet(b *testing.B) {
+	s, blocks := petBlocks(b)
+	var batches []*Batch
+	for _, block := range blocks {
+		batch, _ := s.Decode(block)
+		batches = append(batches, batch)
+	}
+	for name, view := range map[string]bool{"text": false, "copy": true} {
+		b.Run(name, func(b *testing.B) {
+			b.SetBytes(int64(len(pets())))
+			for b.Loop() {
+				for _, batch := range batches {
+					v := batch
+					if view {
+						v = batch.View()
+					}
+					for i := range v.Rows {
+						if (Record{v, i}).Get("species") == "" {
+							b.Fatal("no species")
+						}
+					}
+					if view {
+						v.EndView()
+					}
+				}
+			}
+		})
+	}
+}
+
 // BenchmarkFilterSelect is filter and select from a reader to bytes, on text
 // with and without quotes.
 func BenchmarkFilterSelect(b *testing.B) {

@@ -16,8 +16,9 @@ func numberedRows(n int) (text string, rows [][]string) {
 	b.WriteString("a,b\n")
 	for i := range n {
 		value := fmt.Sprintf("%d%s", i, strings.Repeat("-", i%97*(i%13)))
-		fmt.Fprintf(&b, "%d,\"%s\"\"\"\n", i, value)
-		rows = append(rows, []string{fmt.Sprint(i), value + `"`})
+		number := fmt.Sprint(i) + strings.Repeat("x", i/10%40)
+		fmt.Fprintf(&b, "%s,\"%s\"\"\"\n", number, value)
+		rows = append(rows, []string{number, value + `"`})
 	}
 	return b.String(), rows
 }

@@ -75,8 +75,22 @@ func (k *keeper) keep(s string) string {
 	return unsafe.String(unsafe.SliceData(p), n)
 }
 
+// shortText is copied at once even if less is needed, as copyChunk does.
+const shortText = 16
+
 // value returns the value of a field whose text will be overwritten.
 func (k *keeper) value(ref Ref, row int) Value {
+	v := ref.Vector
+	if raw, ok := v.raw(row, ref.Field); ok && v.Dialect.verbatim(raw) {
+		lo := int(v.Off[row*v.Stride+ref.Field])
+		if len(raw) <= shortText && lo+shortText <= len(v.Text) && k.used+shortText <= len(k.chunk) {
+			p := (*[shortText]byte)(k.chunk[k.used:])
+			copy(p[:], v.Text[lo:lo+shortText])
+			k.used += len(raw)
+			return TextValue(unsafe.String(&p[0], len(raw)))
+		}
+		return TextValue(k.keep(raw))
+	}
 	s, null, scratch := ref.Vector.text(row, ref.Field, k.scratch)
 	k.scratch = scratch
 	if null {
