@@ -12,8 +12,8 @@ import (
 // the block became. Who lets go last gives it back to the scanner.
 //
 // A few blocks over and over stay in the processor's caches and make no work for
-// the collector: with fresh memory for each, filter and select is a fifth slower
-// on two cores, and scanning alone takes half as much time again.
+// the collector: with fresh memory for each, scanning takes 1.4 times the CPU
+// time, and there are ten times as many collections.
 type memory struct {
 	bytes  []byte // all there is
 	claims atomic.Int32
