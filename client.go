@@ -2,6 +2,7 @@ package s3writer
 
 import (
 	"context"
+	"crypto/x509"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -37,7 +38,7 @@ type connection struct {
 	profile  upload.Profile  // of the server
 	region   string          // "" until it is found out
 	refresh  func()          // drops credentials that a server called expired; may be nil
-	idle     *http.Transport // ours, to close idle connections; nil: somebody else's
+	idle     *http.Transport // ours or the pool's, to close idle connections; nil: somebody else's
 }
 
 // connect makes the client that the options describe. It does no I/O on a
@@ -55,7 +56,7 @@ func (o *options) connect(ctx context.Context) (*connection, error) {
 		c.region = cfg.Region
 	}
 	if o.awsConfig == nil || cfg.HTTPClient == nil {
-		cfg.HTTPClient = c.transport(o.concurrency, cfg.HTTPClient)
+		cfg.HTTPClient = c.transport(o, cfg.HTTPClient)
 	}
 	cfg.Region = c.region
 	if cfg.Logger == nil {
@@ -115,14 +116,20 @@ func (o *options) sdkLogger() logging.Logger {
 	})
 }
 
-// transport makes the HTTP client, with the certificate authorities of the
+// transport makes the HTTP client, or one on the pool's connections, with the certificate authorities of the
 // ambient one (AWS_CA_BUNDLE).
-func (c *connection) transport(concurrency int, ambient aws.HTTPClient) *http.Client {
-	c.idle = upload.Transport(concurrency)
+func (c *connection) transport(o *options, ambient aws.HTTPClient) *http.Client {
+	var roots *x509.CertPool
 	if b, ok := ambient.(*awshttp.BuildableClient); ok {
-		if tls := b.GetTransport().TLSClientConfig; tls != nil && tls.RootCAs != nil {
-			c.idle.TLSClientConfig.RootCAs = tls.RootCAs
+		if tls := b.GetTransport().TLSClientConfig; tls != nil {
+			roots = tls.RootCAs
 		}
+	}
+	if o.pool != nil {
+		c.idle = o.pool.shared.Transport(roots)
+	} else {
+		c.idle = upload.Transport(o.concurrency)
+		c.idle.TLSClientConfig.RootCAs = roots
 	}
 	return upload.HTTPClient(c.idle)
 }

@@ -37,7 +37,8 @@ type options struct {
 	processors  []Processor
 	objectInput []func(*s3.CreateMultipartUploadInput)
 
-	memory      int64
+	memory      int64 // the pool's, if there is one
+	pool        *Pool
 	partSize    int64
 	concurrency int
 	signPayload *bool
@@ -73,6 +74,9 @@ func newOptions(opts []Option) *options {
 			continue
 		}
 		opt(o)
+	}
+	if o.pool != nil {
+		o.memory = o.pool.memory
 	}
 	return o
 }
@@ -155,7 +159,8 @@ func WithObjectInput(f func(*s3.CreateMultipartUploadInput)) Option {
 // WithMemory bounds the memory for all tables of the Writer together: parts
 // that wait or are sent, batches of records, codecs. Default 256 MiB, at least
 // 16 MiB. Objects of unknown length can reach 3,000 times the budget, because
-// parts grow up to half of it. What callbacks keep is their own.
+// parts grow up to half of it. What callbacks keep is their own. [WithPool] is
+// for several Writers.
 func WithMemory(bytes int64) Option {
 	return func(o *options) { o.set("WithMemory"); o.memory = bytes }
 }
@@ -320,7 +325,12 @@ func (o *options) checkIdentity() (errs []error) {
 }
 
 func (o *options) checkSizes() (errs []error) {
-	if o.memory < minMemory {
+	if o.pool != nil {
+		errs = append(errs, o.pool.check()...)
+		if o.given["WithMemory"] {
+			errs = append(errs, errors.New("WithMemory: the Pool of WithPool brings its own; leave one of the two out"))
+		}
+	} else if o.memory < minMemory {
 		errs = append(errs, fmt.Errorf("WithMemory: %d bytes; at least %d (16 MiB) are needed", o.memory, minMemory))
 	}
 	if o.given["WithPartSize"] {
@@ -328,7 +338,11 @@ func (o *options) checkSizes() (errs []error) {
 		case o.partSize < minPartSize || o.partSize > maxPartSize:
 			errs = append(errs, fmt.Errorf("WithPartSize: %d bytes; S3 takes parts of 5 MiB to 5 GiB", o.partSize))
 		case o.partSize > o.memory/2:
-			errs = append(errs, fmt.Errorf("WithPartSize: %d bytes is more than half of the memory, which is %d; raise WithMemory", o.partSize, o.memory))
+			setting := "WithMemory"
+			if o.pool != nil {
+				setting = "the memory of NewPool"
+			}
+			errs = append(errs, fmt.Errorf("WithPartSize: %d bytes is more than half of the memory, which is %d; raise %s", o.partSize, o.memory, setting))
 		}
 	}
 	if o.given["WithConcurrency"] && (o.concurrency < 1 || o.concurrency > maxRequests) {

@@ -74,7 +74,8 @@
 // A [Writer] is safe for concurrent use and shares one budget, [WithMemory],
 // among all tables it is writing. Tables start in the order given, as many at
 // once as the budget lets make progress: a table must not wait for what a
-// later one provides. Parts are sent while the source is read.
+// later one provides. Parts are sent while the source is read. The Writers of
+// many customers share one budget, the requests and the connections by a [Pool].
 //
 // # Compatibility
 //
@@ -132,7 +133,8 @@ func New(ctx context.Context, bucket string, opts ...Option) (*Writer, error) {
 }
 
 // CloseIdleConnections closes the connections that no request is using. They
-// close by themselves a few seconds after the last request.
+// close by themselves a few seconds after the last request. With [WithPool]
+// these are the connections of all Writers of the pool.
 func (w *Writer) CloseIdleConnections() {
 	if w.conn != nil && w.conn.idle != nil {
 		w.conn.idle.CloseIdleConnections()
@@ -329,6 +331,9 @@ func (w *Writer) connected(ctx context.Context) (*upload.Engine, error) {
 		Memory: w.opts.memory, PartSize: w.opts.partSize, Concurrency: w.opts.concurrency,
 		NoOverwrite: w.opts.noOverwrite, SignPayload: w.opts.signPayload,
 		DryRun: w.opts.dryRun, Logger: w.opts.logger, Miniature: w.opts.miniature,
+	}
+	if w.opts.pool != nil {
+		cfg.Shared = w.opts.pool.shared
 	}
 	if w.conn != nil {
 		if err := w.conn.locate(ctx, w.bucket, w.opts.bucketOwner); err != nil {

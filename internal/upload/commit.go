@@ -4,6 +4,7 @@ import (
 	"container/list"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -185,6 +186,12 @@ func (p *Pending) relieve(ctx context.Context) {
 	if p.reclaimed {
 		return
 	}
+	defer func() {
+		if v := recover(); v != nil { // in the client
+			p.err = fmt.Errorf("%s: panic while sending: %v", p.engine.object(p.Key), v)
+			p.forget()
+		}
+	}()
 	own, cancel := context.WithCancelCause(p.ctx)
 	defer cancel(nil)
 	stop := context.AfterFunc(ctx, func() { cancel(errNotNeeded) })
@@ -255,7 +262,7 @@ func (p *Pending) commit(ctx context.Context) (Result, error) {
 			return err
 		}
 	}
-	if err := p.engine.slots.acquire(ctx); err != nil { // the last moment that a cancelled context stops it
+	if err := p.engine.acquire(ctx, r); err != nil { // the last moment that a cancelled context stops it
 		return p.result(), p.engine.explain(ctx, r, err)
 	}
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.engine.pace.commitGrace)

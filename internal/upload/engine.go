@@ -41,7 +41,8 @@ type Config struct {
 	Region      string       // the bucket's, as far as it is known
 	Profile     Profile      // of the server
 	Owner       string       // the account that must own the bucket; "": any
-	Memory      int64        // bytes, for all streams together
+	Memory      int64        // bytes, for all streams together; Shared brings its own
+	Shared      *Shared      // with other engines; nil: nothing
 	PartSize    int64        // > 0: equal parts of this size; 0: parts grow with the object
 	Concurrency int          // > 0: upper bound of the requests in flight; 0: found by trying
 	NoOverwrite bool         // an object that exists is never replaced
@@ -50,7 +51,8 @@ type Config struct {
 	Refresh     func()       // drops cached credentials after the server called them expired; may be nil
 	Logger      *slog.Logger // required
 
-	// Miniature, in tests, makes parts and pauses this many times smaller.
+	// Miniature, in tests, makes parts and pauses this many times smaller,
+	// for an engine that shares nothing.
 	Miniature int
 }
 
@@ -60,7 +62,8 @@ type Engine struct {
 	cfg    Config
 	limits limits
 	pace   pace
-	pool   *pool
+	shared *Shared
+	pool   *pool // the shared one
 	slots  *limiter
 
 	inputs    sync.Map               // of objects that differ in nothing but their key, by Content-Type
@@ -83,11 +86,17 @@ func New(cfg Config) *Engine {
 }
 
 func newEngine(cfg Config, l limits, p pace) *Engine {
+	shared := cfg.Shared
+	if shared == nil {
+		shared = alone(cfg.Memory, l)
+	}
+	cfg.Memory = shared.memory
 	e := &Engine{
 		cfg:    cfg,
 		limits: l,
 		pace:   p,
-		pool:   newPool(cfg.Memory, l),
+		shared: shared,
+		pool:   shared.pool,
 		slots:  newLimiter(cfg.Concurrency),
 	}
 	e.plain.Store(cfg.Profile.NoChecksum)
@@ -116,8 +125,12 @@ func (e *Engine) Admit(ctx context.Context, extra int64) (*Admission, error) {
 func (e *Engine) AdmitStreams(ctx context.Context, streams int, extra int64) (*Admission, error) {
 	reserve := int64(streams) * e.reserve()
 	if need := reserve + extra; need > e.cfg.Memory || reserve > e.pool.budget {
-		return nil, fmt.Errorf("the table needs %s for its blocks, codecs and open objects (%d), but the memory budget is %s: raise WithMemory, or use fewer steps",
-			byteCount(need), streams, byteCount(e.cfg.Memory))
+		setting := "WithMemory"
+		if e.cfg.Shared != nil {
+			setting = "the memory of NewPool"
+		}
+		return nil, fmt.Errorf("the table needs %s for its blocks, codecs and open objects (%d), but the memory budget is %s: raise %s, or use fewer steps",
+			byteCount(need), streams, byteCount(e.cfg.Memory), setting)
 	}
 	accounts, err := e.pool.admit(ctx, streams, e.reserve(), extra)
 	if err != nil {
@@ -182,7 +195,8 @@ func (a *Admission) leave(place *account, p *Pending) {
 	}
 }
 
-// Stats is a snapshot of an Engine at work.
+// Stats is a snapshot of an Engine at work. Its memory is that of all it shares
+// the budget with, its requests are its own.
 type Stats struct {
 	Charged  int64 // bytes of the budget that are reserved or in use
 	Peak     int64 // the most Charged has ever been

@@ -13,6 +13,8 @@ const idlePages = 4
 // pool owns all memory that bodies are buffered in: pages of one size, under
 // one budget.
 //
+// Engines that share one wait for it in one line, whoever comes first.
+//
 // Every admitted stream has a reserve, enough to fill and send one part. It may
 // take pages beyond that only from what nobody has reserved. So a stream never
 // waits for another one's progress: either it has pages of its own in flight,
@@ -199,7 +201,7 @@ func (p *pool) queue(ctx context.Context, w *waiter) error {
 }
 
 // await waits for the grant. A waiter makes room itself when finished objects
-// sit in memory, waiting for their commit: it sends one, then looks again.
+// sit in memory, waiting for their commit: it has one sent, then looks again.
 func (p *pool) await(ctx context.Context, w *waiter) error {
 	for {
 		select {
@@ -207,18 +209,40 @@ func (p *pool) await(ctx context.Context, w *waiter) error {
 			return nil
 		default:
 		}
-		if b := p.nextHeld(w); b != nil {
-			b.relieve(ctx)
-			continue
+		relieved, stop := p.relieve(w)
+		poke := w.poke
+		if relieved != nil {
+			poke = nil // one at a time
 		}
 		select {
-		case <-w.ready:
+		case <-w.ready: // what was begun goes on: its end is near, and half of it is worth nothing
 			return nil
-		case <-w.poke:
+		case <-relieved:
+		case <-poke:
 		case <-ctx.Done():
+			stop()
 			return cause(ctx)
 		}
 	}
+}
+
+// relieve begins to send a finished object for its memory. done is closed when
+// that has ended, nil if there is none; stop ends it. It is the object's owner
+// who waits for the end: w may get memory from elsewhere while that server is
+// slow.
+func (p *pool) relieve(w *waiter) (done chan struct{}, stop func()) {
+	b := p.nextHeld(w)
+	if b == nil {
+		return nil, func() {}
+	}
+	done = make(chan struct{})
+	ctx, stop := context.WithCancel(context.Background())
+	go func() {
+		defer close(done)
+		defer stop()
+		b.relieve(ctx)
+	}()
+	return done, stop
 }
 
 // give takes pages back.

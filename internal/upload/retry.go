@@ -31,6 +31,8 @@ type request struct {
 
 	begun func()
 	send  func(context.Context, attempt) error
+
+	waited time.Duration // for a place among the requests of others, before the last try
 }
 
 // attempt is what one try is sent with.
@@ -43,7 +45,7 @@ type attempt struct {
 // do sends r until it has a final answer. lost says that one of the tries has
 // no answer we know: it may have been carried out.
 func (e *Engine) do(ctx context.Context, r *request) (lost bool, err error) {
-	if err := e.slots.acquire(ctx); err != nil {
+	if err := e.acquire(ctx, r); err != nil {
 		return false, err
 	}
 	if r.begun != nil {
@@ -60,7 +62,7 @@ func (e *Engine) doInSlot(ctx context.Context, r *request) (lost bool, err error
 		took, err := e.try(ctx, r, used)
 		v := classify(r, err)
 		lost = lost || v.lost
-		e.slots.release(v.result(), r.sample(took))
+		e.release(v.result(), r.sample(took))
 		if err == nil {
 			return lost, nil
 		}
@@ -76,11 +78,11 @@ func (e *Engine) doInSlot(ctx context.Context, r *request) (lost bool, err error
 			return lost, e.explain(wait, r, err)
 		}
 		e.counters.retries.Add(1)
-		if sleep(wait, pause) != nil || e.slots.acquire(wait) != nil {
+		if sleep(wait, pause) != nil || e.acquire(wait, r) != nil {
 			return lost, e.explain(wait, r, err)
 		}
 		if ctx.Err() != nil { // wait was the caller's, which has more time
-			e.slots.release(answered, sample{})
+			e.release(answered, sample{})
 			return lost, e.explain(ctx, r, err)
 		}
 	}
@@ -97,12 +99,13 @@ func settingsOf(e *Engine) used {
 	return used{checksums: e.checksums(), region: e.regionNow(), refreshes: e.refreshed()}
 }
 
-// sample is what the limiter learns of r.
+// sample is what the limiter learns of r. It counts r as in flight while that
+// waits for others, so this is part of how long r took.
 func (r *request) sample(took time.Duration) sample {
-	if r.body == nil {
+	if r.body == nil || took <= 0 {
 		return sample{}
 	}
-	return sample{bytes: r.body.size, took: took}
+	return sample{bytes: r.body.size, took: took + r.waited}
 }
 
 // try sends r once, and says how long that took from the body's first byte on.

@@ -12,8 +12,8 @@ import (
 
 // Transport is an HTTP transport for an engine with this Concurrency.
 //
-// It keeps as many connections as there are requests in flight: the default of
-// a few per host makes every burst of small objects a burst of TLS handshakes.
+// It keeps as many connections per host as there are requests in flight, and
+// opens no more: the default of a few that are kept makes every burst of small objects a burst of TLS handshakes.
 // HTTP/2 would put all parts on one connection. There is no limit on how long
 // an answer may take: Complete may legally think for minutes.
 func Transport(concurrency int) *http.Transport {
@@ -21,18 +21,17 @@ func Transport(concurrency int) *http.Transport {
 	if concurrency > 0 {
 		conns = concurrency
 	}
-	const others = 4 // requests outside the limiter: region, checks
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
 	t := &http.Transport{
 		Proxy:                 http.ProxyFromEnvironment,
 		DialContext:           (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
-		TLSHandshakeTimeout:   handshakeTimeout, // through a proxy; else it is ours
-		TLSClientConfig:       &tls.Config{MinVersion: tls.VersionTLS12, ClientSessionCache: tls.NewLRUClientSessionCache(128)},
+		TLSHandshakeTimeout:   handshakeTimeout,                                                                                  // through a proxy; else it is ours
+		TLSClientConfig:       &tls.Config{MinVersion: tls.VersionTLS12, ClientSessionCache: tls.NewLRUClientSessionCache(1024)}, // a session per host
 		Protocols:             &protocols,
 		DisableCompression:    true,
 		MaxIdleConnsPerHost:   conns,
-		MaxConnsPerHost:       conns + others,
+		MaxConnsPerHost:       conns,
 		IdleConnTimeout:       4 * time.Second, // S3 drops idle connections after about five
 		ExpectContinueTimeout: time.Second,
 	}
