@@ -393,7 +393,7 @@ func TestConnectionsAreReused(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if opened.Load() > 36 || most.Load() > 32 {
+	if opened.Load() > 32 || most.Load() > 32 {
 		t.Errorf("%d connections, %d requests at once", opened.Load(), most.Load())
 	}
 	atRest(t, e)
