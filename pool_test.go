@@ -166,22 +166,25 @@ func TestPoolOfTwoHundredWriters(t *testing.T) {
 // of its own.
 func TestPoolWithClients(t *testing.T) {
 	srv := newServer(t)
-	pool := s3writer.NewPool(16<<20, 1)
+	pool := s3writer.NewPool(64<<20, 1)
 	var wg sync.WaitGroup
 	for i := range 4 {
 		client := s3.NewFromConfig(srv.Config(), func(o *s3.Options) { o.UsePathStyle = true })
 		w := mustNew(t, s3writer.WithClient(client), s3writer.WithPool(pool), s3writer.WithConcurrency(8))
-		for j := range 3 {
-			wg.Go(func() {
-				if _, err := w.Write(t.Context(), csv(fmt.Sprintf("%d/%d.csv", i, j), pattern(6<<20))); err != nil {
-					t.Error(err)
-				}
-			})
+		var tables []s3writer.Table
+		for j := range 50 {
+			tables = append(tables, csv(fmt.Sprintf("%d/%d.csv", i, j), "id\n1\n"))
 		}
+		tables = append(tables, csv(fmt.Sprintf("%d/large.csv", i), pattern(12<<20)))
+		wg.Go(func() {
+			if _, err := w.Write(t.Context(), tables...); err != nil {
+				t.Error(err)
+			}
+		})
 	}
 	wg.Wait()
-	if n := len(srv.Keys(bucket)); n != 12 {
-		t.Errorf("%d objects arrived, want 12", n)
+	if n := len(srv.Keys(bucket)); n != 4*51 {
+		t.Errorf("%d objects arrived, want %d", n, 4*51)
 	}
 	if n := srv.MaxInFlight(""); n != 1 {
 		t.Errorf("%d requests were in flight at once, want 1", n)
