@@ -236,10 +236,11 @@ func (r *run) copyTo(sink ByteSink, src *source, reader io.Reader) error {
 		}
 	}
 	if r.in.Text {
-		var err error
-		if reader, err = alone(src, func() (io.Reader, error) { return asText(reader) }); err != nil {
+		text, err := alone(src, func() (io.Reader, error) { return asText(reader) })
+		if err != nil {
 			return sourceError(err)
 		}
+		reader = text // not before: a cancelled run leaves the function to itself
 	}
 	if b, ok := sink.(*bottom); ok {
 		if rf, ok := b.ByteSink.(io.ReaderFrom); ok {
