@@ -2,6 +2,7 @@ package upload
 
 import (
 	"context"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"time"
@@ -10,22 +11,34 @@ import (
 const (
 	firstLimit = 2
 	leastLimit = 4 // what probing goes back to at least
-	mostLimit  = 64
-	slowDown   = 0.7         // what a throttled engine's limit is multiplied with
-	cutPause   = time.Second // and how often at most: one burst of refusals is one event
+	farLimit   = 16
+	mostLimit  = 256
+	far        = 15 * time.Millisecond // a server that answers no faster is far away
 
 	gain       = 1.7                   // how much faster twice the requests must be to try twice as many again
 	measure    = 60 * time.Millisecond // and how long that is looked at, at least
 	worth      = 1.2                   // and to be worth their memory
 	probeAgain = 10 * time.Second      // when to try once more
 	perRequest = 256 << 10             // what a request costs besides its bytes, in bytes
+
+	slowDown   = 0.5                    // what a throttled engine's limit is multiplied with
+	regain     = 0.25                   // and what it gets back per round of requests
+	calm       = 500 * time.Millisecond // until nothing was refused for so long
+	firstPause = 50 * time.Millisecond  // of everybody, if one request at a time is too much
+	mostPause  = time.Second
 )
 
-// limiter bounds the requests in flight, in the order they ask. It doubles its
-// limit as long as that makes the whole faster: over a distance it soon has
-// them all in flight, and where the processor or the line is the bound, a few
-// in flight take a few parts' memory. A server that asks to slow down is
-// given less, and then one more per round, as TCP does.
+// limiter bounds the requests in flight, in the order they ask.
+//
+// It doubles its limit as long as that makes the whole faster: over a distance it
+// soon has them all in flight, and where the processor or the line is the bound,
+// a few in flight take a few parts' memory. A server that is far away gets many
+// from the start: one that is not is asked for more only if it pays.
+//
+// A server that asks to slow down is given half as much with every round that it
+// refuses, down to one request and a pause after each. Then it is given a little
+// more per round, as TCP does, and once it refuses nothing any more, the limiter
+// doubles again.
 type limiter struct {
 	mu       sync.Mutex
 	limit    float64
@@ -33,7 +46,12 @@ type limiter struct {
 	probing  bool
 	inFlight int
 	queue    []chan struct{}
-	lastCut  time.Time
+
+	far     bool
+	lastCut time.Time     // zero: nothing was refused lately
+	pause   time.Duration // the last one
+	until   time.Time     // nothing is begun before
+	waking  bool          // at until
 
 	warm  bool
 	level level
@@ -78,13 +96,14 @@ func (l *limiter) acquire(ctx context.Context) error {
 		return cause(ctx)
 	}
 	l.mu.Lock()
-	if len(l.queue) == 0 && l.inFlight < int(l.limit) {
+	if len(l.queue) == 0 && l.mayBegin() {
 		l.enter()
 		l.mu.Unlock()
 		return nil
 	}
 	turn := make(chan struct{})
 	l.queue = append(l.queue, turn)
+	l.admit()
 	l.mu.Unlock()
 	select {
 	case <-turn:
@@ -111,10 +130,13 @@ const (
 	throttled               // it asked for less
 )
 
-// sample is a request that succeeded: how much it sent, and how long that took.
+// sample is a request that was answered: when it was begun, how much it sent and
+// how long that took, and what the server wants to be waited for.
 type sample struct {
+	begun time.Time
 	bytes int64
 	took  time.Duration
+	wish  time.Duration
 }
 
 func (l *limiter) release(r result, s sample) {
@@ -124,23 +146,64 @@ func (l *limiter) release(r result, s sample) {
 	now := time.Now()
 	l.leave(now)
 	switch {
-	case r == throttled && now.Sub(l.lastCut) >= cutPause:
-		l.limit = max(1, l.limit*slowDown)
-		l.probing = false
-		l.lastCut = now
-	case r == succeeded && l.probing:
+	case r == throttled:
+		l.cut(s, now)
+	case r != succeeded:
+	case l.probing:
+		l.pause = 0
 		l.probe(s, now)
-	case r == succeeded && busy && l.throttled():
-		l.limit = min(l.most, l.limit+1/l.limit)
-	case r == succeeded && busy && l.limit < l.most && now.Sub(l.level.since) >= probeAgain:
-		l.probing = true
+	case !l.lastCut.IsZero() && now.Sub(l.lastCut) < calm:
+		l.pause = 0
+		if busy {
+			l.limit = min(l.most, l.limit+regain/l.limit)
+		}
+	case busy && l.limit < l.most && (!l.lastCut.IsZero() || now.Sub(l.level.since) >= probeAgain):
+		l.probing, l.lastCut = true, time.Time{}
 		l.last = level{}
 		l.begin(now)
 	}
 	l.admit()
 }
 
-func (l *limiter) throttled() bool { return !l.lastCut.IsZero() }
+// cut lets the server have less. What was begun before the last cut tells
+// nothing new.
+func (l *limiter) cut(s sample, now time.Time) {
+	l.until = later(l.until, now.Add(min(s.wish, mostWish)))
+	if !s.begun.IsZero() && s.begun.Before(l.lastCut) {
+		return
+	}
+	if l.limit == 1 {
+		l.pause = min(mostPause, max(firstPause, 2*l.pause))
+		l.until = later(l.until, now.Add(l.pause/2+rand.N(l.pause)))
+	}
+	l.limit = max(1, l.limit*slowDown)
+	l.probing = false
+	l.lastCut = now
+}
+
+// mostWish is how long one answer can make everybody wait.
+const mostWish = 30 * time.Second
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
+// answered is told how long a server takes to answer a request of no size.
+func (l *limiter) answered(took time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.far || took < far || !l.probing || l.limit >= farLimit {
+		return
+	}
+	l.far = true
+	l.limit = min(l.most, farLimit)
+	l.last = level{}
+	l.begin(time.Now())
+	l.admit()
+}
 
 // probe measures the level, and goes on to the next one or back to the last,
 // if there is demand for more than the level has.
@@ -186,7 +249,27 @@ func (l *limiter) count(now time.Time) {
 	v.counted = now
 }
 
+// mayBegin says whether one more request may be sent now.
+func (l *limiter) mayBegin() bool {
+	return l.inFlight < int(l.limit) && (l.until.IsZero() || !time.Now().Before(l.until))
+}
+
+// wake admits whoever waits when the pause is over.
+func (l *limiter) wake() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.waking = false
+	l.admit()
+}
+
 func (l *limiter) admit() {
+	if wait := time.Until(l.until); len(l.queue) > 0 && !l.until.IsZero() && wait > 0 {
+		if !l.waking {
+			l.waking = true
+			time.AfterFunc(wait, l.wake)
+		}
+		return
+	}
 	for len(l.queue) > 0 && l.inFlight < int(l.limit) {
 		close(l.queue[0])
 		l.queue = slices.Delete(l.queue, 0, 1)

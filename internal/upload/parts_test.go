@@ -244,22 +244,66 @@ func TestLimiterFindsThePace(t *testing.T) {
 	}
 }
 
+// TestLimiterSlowsDown halves the limit with every round that is refused, pauses
+// when one request at a time is too much, and comes back.
 func TestLimiterSlowsDown(t *testing.T) {
-	l := newLimiter(0)
-	ctx := context.Background()
-	hold := func() {
-		for n, limit := l.stats(); n < limit; n++ {
-			l.acquire(ctx)
+	synctest.Test(t, func(t *testing.T) {
+		l := newLimiter(64)
+		ctx := context.Background()
+		round := func(r result) {
+			_, limit := l.stats()
+			begun := time.Now()
+			for range limit {
+				l.acquire(ctx)
+			}
+			begun = later(begun, l.lastCut)
+			time.Sleep(30 * time.Millisecond)
+			for range limit {
+				l.release(r, sample{begun: begun, bytes: 8 << 20, took: 30 * time.Millisecond})
+			}
 		}
+		for _, want := range []int{32, 16, 8, 4, 2, 1, 1} {
+			round(throttled)
+			if _, limit := l.stats(); limit != want {
+				t.Fatalf("the limit is %d, want %d", limit, want)
+			}
+		}
+		for _, pause := range []time.Duration{firstPause, 2 * firstPause, 4 * firstPause} {
+			if wait := time.Until(l.until); wait < pause/2 || wait > 2*pause {
+				t.Errorf("the pause is %v, want about %v", wait, pause)
+			}
+			round(throttled)
+		}
+		l.cut(sample{begun: time.Now(), wish: 10 * time.Second}, time.Now())
+		begun := time.Now()
+		round(succeeded)
+		if waited := time.Since(begun); waited < 10*time.Second {
+			t.Errorf("the server was waited for for %v", waited)
+		}
+		for range 60 {
+			round(succeeded)
+		}
+		if _, limit := l.stats(); limit != 64 {
+			t.Errorf("the limit is %d after a calm, want 64", limit)
+		}
+	})
+}
+
+// TestLimiterOfAFarServer has many requests in flight from the first answer on.
+func TestLimiterOfAFarServer(t *testing.T) {
+	l := newLimiter(0)
+	l.answered(far - 1)
+	if _, limit := l.stats(); limit != firstLimit {
+		t.Errorf("the limit is %d for a server that is near, want %d", limit, firstLimit)
 	}
-	l.limit = mostLimit
-	hold()
-	for range mostLimit {
-		l.release(throttled, sample{})
+	l.answered(far)
+	if _, limit := l.stats(); limit != farLimit {
+		t.Errorf("the limit is %d for a server that is far, want %d", limit, farLimit)
 	}
-	if _, limit := l.stats(); limit != 44 {
-		t.Errorf("one burst of refusals left a limit of %d, want 44", limit)
-	}
+}
+
+func TestLimiterWaitsForItsTurn(t *testing.T) {
+	ctx := context.Background()
 	fixed := newLimiter(2)
 	fixed.acquire(ctx)
 	fixed.acquire(ctx)

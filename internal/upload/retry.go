@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"strconv"
 	"strings"
 	"time"
@@ -33,6 +34,8 @@ type request struct {
 	send  func(context.Context, attempt) error
 
 	waited time.Duration // for a place among the requests of others, before the last try
+	began  time.Time     // the last try
+	wish   time.Duration // of the server, before the next one
 }
 
 // attempt is what one try is sent with.
@@ -62,6 +65,7 @@ func (e *Engine) doInSlot(ctx context.Context, r *request) (lost bool, err error
 		took, err := e.try(ctx, r, used)
 		v := classify(r, err)
 		lost = lost || v.lost
+		r.wish = v.after
 		e.release(v.result(), r.sample(took))
 		if err == nil {
 			return lost, nil
@@ -102,10 +106,11 @@ func settingsOf(e *Engine) used {
 // sample is what the limiter learns of r. It counts r as in flight while that
 // waits for others, so this is part of how long r took.
 func (r *request) sample(took time.Duration) sample {
-	if r.body == nil || took <= 0 {
-		return sample{}
+	s := sample{begun: r.began, wish: r.wish}
+	if r.body != nil && took > 0 {
+		s.bytes, s.took = r.body.size, took+r.waited
 	}
-	return sample{bytes: r.body.size, took: took + r.waited}
+	return s
 }
 
 // try sends r once, and says how long that took from the body's first byte on.
@@ -127,10 +132,11 @@ func (e *Engine) try(ctx context.Context, r *request, u used) (took time.Duratio
 	if r.body != nil {
 		a.body = &body{part: r.body, progress: func() { watch.Reset(e.pace.stall) }}
 	}
-	begun := time.Now()
-	err = r.send(ctx, a)
-	if r.body == nil && err == nil {
-		e.answeredIn(time.Since(begun))
+	r.began = time.Now()
+	connected := r.began
+	err = r.send(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected = time.Now() }}), a)
+	if err == nil && (r.body == nil || r.body.size <= tiny) {
+		e.answeredIn(time.Since(connected))
 	}
 	if a.body != nil && !a.body.began.IsZero() {
 		took = time.Since(a.body.began)
@@ -141,11 +147,18 @@ func (e *Engine) try(ctx context.Context, r *request, u used) (took time.Duratio
 	return took, err
 }
 
+// tiny is how large a body may be to take no time of its own.
+const tiny = 64 << 10
+
 // answeredIn keeps the shortest time that an answer took.
 func (e *Engine) answeredIn(took time.Duration) {
 	for {
 		least := e.answer.Load()
-		if least != 0 && least <= int64(took) || e.answer.CompareAndSwap(least, int64(took)) {
+		if least != 0 && least <= int64(took) {
+			return
+		}
+		if e.answer.CompareAndSwap(least, int64(took)) {
+			e.slots.answered(took)
 			return
 		}
 	}
@@ -217,9 +230,16 @@ func (e *Engine) again(ctx context.Context, r *request, t *tries, u used, v verd
 		return false, 0
 	}
 	pause := e.pace.backoff(t.failed, v.after)
+	if v.class == throttle { // the limiter makes everybody wait
+		pause = e.pace.backoff(min(t.failed, throttleDoublings), v.after)
+	}
 	e.cfg.Logger.Debug("retrying", "request", r.name, "object", e.object(r.key), "tries", t.failed, "pause", pause, "error", err)
 	return true, pause
 }
+
+// throttleDoublings is how often a request's own pause is doubled for a server
+// that wants all of them to be fewer.
+const throttleDoublings = 4
 
 // backoff is a pause of full jitter. The server's own wish is a minimum.
 func (p pace) backoff(failed int, wish time.Duration) time.Duration {

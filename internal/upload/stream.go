@@ -408,7 +408,7 @@ func (s *Stream) caller() context.Context {
 // discard removes an upload and says what it could not remove.
 func (e *Engine) discard(ctx context.Context, s *settings, id string, lost bool) *Orphan {
 	if id == "" && !lost {
-		return nil // settings that were wrong are nil
+		return nil
 	}
 	var failed error
 	if id != "" {
