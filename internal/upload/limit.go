@@ -22,9 +22,9 @@ const (
 	perRequest = 256 << 10             // what a request costs besides its bytes, in bytes
 
 	slowDown   = 0.5                    // what a throttled engine's limit is multiplied with
-	regain     = 0.25                   // and what it gets back per round of requests
-	calm       = 500 * time.Millisecond // until nothing was refused for so long
-	firstPause = 50 * time.Millisecond  // of everybody, if one request at a time is too much
+	regain     = 0.5                    // and what it gets back per round of requests
+	calm       = 300 * time.Millisecond // until nothing was refused for so long
+	firstPause = 25 * time.Millisecond  // of everybody, if one request at a time is too much
 	mostPause  = time.Second
 )
 
@@ -37,8 +37,8 @@ const (
 //
 // A server that asks to slow down is given half as much with every round that it
 // refuses, down to one request and a pause after each. Then it is given a little
-// more per round, as TCP does, and once it refuses nothing any more, the limiter
-// doubles again.
+// more per round, as TCP does, and once it refuses nothing any more, half of what
+// it took before, and the limiter doubles again.
 type limiter struct {
 	mu       sync.Mutex
 	limit    float64
@@ -49,6 +49,7 @@ type limiter struct {
 
 	far     bool
 	lastCut time.Time     // zero: nothing was refused lately
+	before  float64       // the limit before the first cut
 	pause   time.Duration // the last one
 	until   time.Time     // nothing is begun before
 	waking  bool          // at until
@@ -158,7 +159,8 @@ func (l *limiter) release(r result, s sample) {
 			l.limit = min(l.most, l.limit+regain/l.limit)
 		}
 	case busy && l.limit < l.most && (!l.lastCut.IsZero() || now.Sub(l.level.since) >= probeAgain):
-		l.probing, l.lastCut = true, time.Time{}
+		l.limit = max(l.limit, l.before/2)
+		l.probing, l.lastCut, l.before = true, time.Time{}, 0
 		l.last = level{}
 		l.begin(now)
 	}
@@ -176,6 +178,7 @@ func (l *limiter) cut(s sample, now time.Time) {
 		l.pause = min(mostPause, max(firstPause, 2*l.pause))
 		l.until = later(l.until, now.Add(l.pause/2+rand.N(l.pause)))
 	}
+	l.before = max(l.before, l.limit)
 	l.limit = max(1, l.limit*slowDown)
 	l.probing = false
 	l.lastCut = now
