@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -60,21 +59,21 @@ func (c *commits) run(ctx context.Context, ds []*delivery) {
 		ctx, cancel = outlasting(ctx, commitTime)
 		defer cancel()
 	}
-	var wait sync.WaitGroup
-	slots := make(chan struct{}, committers)
+	if n == 1 && len(ds) == 1 {
+		c.object(ctx, ds[0], ds[0].objects[0])
+		return
+	}
+	objects := newCrew(committers)
+	defer objects.end()
 	for _, d := range ds {
 		for _, o := range d.objects {
-			slots <- struct{}{}
+			objects.await()
 			if c.failed.Load() != nil {
-				break
+				return
 			}
-			wait.Go(func() {
-				defer func() { <-slots }()
-				c.object(ctx, d, o)
-			})
+			objects.do(func() { c.object(ctx, d, o) })
 		}
 	}
-	wait.Wait()
 }
 
 // object makes one object visible, unless something failed before.

@@ -288,19 +288,20 @@ func (w *Writer) deliver(ctx context.Context, ds []*delivery, end func(context.C
 		}
 	}
 	engine, err := w.engineFor(ctx, ds)
-	var wait sync.WaitGroup
+	tables := newCrew(mostTables)
 	for _, d := range ds {
+		tables.await()
 		if !d.admit(ctx, engine, err) {
-			ended(ctx, d)
+			tables.do(func() { ended(ctx, d) })
 			continue
 		}
 		ctx := d.start(ctx)
-		wait.Go(func() {
+		tables.do(func() {
 			d.run(ctx)
 			ended(ctx, d)
 		})
 	}
-	wait.Wait()
+	tables.end()
 	if w.opts.allOrNothing {
 		end(ctx, ds...)
 	}

@@ -70,23 +70,21 @@ func stageAll(ctx context.Context, ds ...*delivery) {
 // each calls f for the unsettled objects of ds, many at once, and keeps each
 // table's first error.
 func each(ds []*delivery, f func(*delivery, *object) error) {
-	var wait sync.WaitGroup
-	slots := make(chan struct{}, committers)
+	objects := newCrew(committers)
+	defer objects.end()
 	for _, d := range ds {
 		for _, o := range d.objects {
 			if !o.unsettled() {
 				continue
 			}
-			slots <- struct{}{}
-			wait.Go(func() {
-				defer func() { <-slots }()
+			objects.await()
+			objects.do(func() {
 				if err := f(d, o); err != nil {
 					d.refused(&uploadError{d, d.objectError(o.Key, err)})
 				}
 			})
 		}
 	}
-	wait.Wait()
 }
 
 // staged makes a document of what ds came to, or only of the objects that are

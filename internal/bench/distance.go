@@ -45,7 +45,7 @@ type pace struct {
 }
 
 const (
-	shortestWait = time.Millisecond      // what the system's timers are good for
+	shortestWait = 5 * time.Millisecond  // more sleeps would take the processor from who is measured
 	burst        = 10 * time.Millisecond // of the rate, made up for after a rest or a long sleep
 )
 

@@ -16,6 +16,7 @@ const (
 	far        = 15 * time.Millisecond // a server that answers no faster is far away
 
 	gain       = 1.7                   // how much faster twice the requests must be to try twice as many again
+	farGain    = 1.3                   // of a server that is far away: there, requests mostly wait
 	measure    = 60 * time.Millisecond // and how long that is looked at, at least
 	worth      = 1.2                   // and to be worth their memory
 	probeAgain = 10 * time.Second      // when to try once more
@@ -227,7 +228,7 @@ func (l *limiter) probe(s sample, now time.Time) {
 		l.warm = true // the first requests were those of fresh connections
 	case now.Sub(l.level.since) < measure:
 		return
-	case pace >= gain*last:
+	case pace >= l.gain()*last:
 		l.last = l.level
 		l.limit = min(l.most, 2*l.limit)
 		l.probing = l.limit > l.last.limit
@@ -238,6 +239,13 @@ func (l *limiter) probe(s sample, now time.Time) {
 		l.probing = false
 	}
 	l.begin(now)
+}
+
+func (l *limiter) gain() float64 {
+	if l.far {
+		return farGain
+	}
+	return gain
 }
 
 // begin starts to measure the level of the limit as it is.
