@@ -99,6 +99,7 @@ func newEngine(cfg Config, l limits, p pace) *Engine {
 		pool:   shared.pool,
 		slots:  newLimiter(cfg.Concurrency),
 	}
+	e.slots.pauses = p.pauses
 	e.plain.Store(cfg.Profile.NoChecksum)
 	return e
 }
@@ -349,6 +350,7 @@ type pace struct {
 	abortGrace  time.Duration
 	leastHurry  time.Duration // how long an answer is waited for when nobody wants it any more
 	mostHurry   time.Duration // and where it is not known how far away the server is
+	pauses      pauses
 }
 
 var defaultPace = pace{
@@ -361,10 +363,11 @@ var defaultPace = pace{
 	abortGrace:  30 * time.Second,
 	leastHurry:  100 * time.Millisecond,
 	mostHurry:   200 * time.Millisecond,
+	pauses:      pauses{first: 25 * time.Millisecond, most: time.Second},
 }
 
 func (p pace) divided(n time.Duration) pace {
-	for _, d := range []*time.Duration{&p.base, &p.cap, &p.throttled, &p.stall, &p.leastHurry, &p.mostHurry} {
+	for _, d := range []*time.Duration{&p.base, &p.cap, &p.throttled, &p.stall, &p.leastHurry, &p.mostHurry, &p.pauses.first, &p.pauses.most} {
 		*d /= n
 	}
 	// A machine that tests much at once is slow.

@@ -22,11 +22,9 @@ const (
 	probeAgain = 10 * time.Second      // when to try once more
 	perRequest = 256 << 10             // what a request costs besides its bytes, in bytes
 
-	slowDown   = 0.5                    // what a throttled engine's limit is multiplied with
-	regain     = 0.5                    // and what it gets back per round of requests
-	calm       = 300 * time.Millisecond // until nothing was refused for so long
-	firstPause = 25 * time.Millisecond  // of everybody, if one request at a time is too much
-	mostPause  = time.Second
+	slowDown = 0.5                    // what a throttled engine's limit is multiplied with
+	regain   = 0.5                    // and what it gets back per round of requests
+	calm     = 300 * time.Millisecond // until nothing was refused for so long
 )
 
 // limiter bounds the requests in flight, in the order they ask.
@@ -52,13 +50,17 @@ type limiter struct {
 	lastCut time.Time     // zero: nothing was refused lately
 	before  float64       // the limit before the first cut
 	pause   time.Duration // the last one
-	until   time.Time     // nothing is begun before
-	waking  bool          // at until
+	pauses  pauses
+	until   time.Time // nothing is begun before
+	waking  bool      // at until
 
 	warm  bool
 	level level
 	last  level // the one before, to go back to
 }
+
+// pauses are how long everybody waits if one request at a time is too much.
+type pauses struct{ first, most time.Duration }
 
 // level is what was measured at one limit.
 type level struct {
@@ -86,9 +88,9 @@ func (v level) pace() float64 {
 
 func newLimiter(bound int) *limiter {
 	if bound > 0 {
-		return &limiter{limit: float64(bound), most: float64(bound)}
+		return &limiter{limit: float64(bound), most: float64(bound), pauses: defaultPace.pauses}
 	}
-	l := &limiter{limit: firstLimit, most: mostLimit, probing: true}
+	l := &limiter{limit: firstLimit, most: mostLimit, probing: true, pauses: defaultPace.pauses}
 	l.begin(time.Now())
 	return l
 }
@@ -176,7 +178,7 @@ func (l *limiter) cut(s sample, now time.Time) {
 		return
 	}
 	if l.limit == 1 {
-		l.pause = min(mostPause, max(firstPause, 2*l.pause))
+		l.pause = min(l.pauses.most, max(l.pauses.first, 2*l.pause))
 		l.until = later(l.until, now.Add(l.pause/2+rand.N(l.pause)))
 	}
 	l.before = max(l.before, l.limit)

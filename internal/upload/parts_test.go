@@ -268,7 +268,7 @@ func TestLimiterSlowsDown(t *testing.T) {
 				t.Fatalf("the limit is %d, want %d", limit, want)
 			}
 		}
-		for _, pause := range []time.Duration{firstPause, 2 * firstPause, 4 * firstPause} {
+		for _, pause := range []time.Duration{l.pauses.first, 2 * l.pauses.first, 4 * l.pauses.first} {
 			if wait := time.Until(l.until); wait < pause/2 || wait > 2*pause {
 				t.Errorf("the pause is %v, want about %v", wait, pause)
 			}

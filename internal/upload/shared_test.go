@@ -169,7 +169,7 @@ func TestPlacesAreGivenInOrder(t *testing.T) {
 func TestPaceBehindASharedBound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBucket()
-		b.onRequest = func(context.Context, string) error { time.Sleep(30 * time.Millisecond); return nil }
+		b.onRequest = func(context.Context, string) error { time.Sleep(10 * time.Millisecond); return nil }
 		e := newEngine(Config{Client: b, Bucket: "b", Shared: newShared(1<<20, 4, small), Logger: quiet()}, small, defaultPace)
 		var wg sync.WaitGroup
 		for i := range 500 {
