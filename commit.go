@@ -98,11 +98,12 @@ func (c *commits) object(ctx context.Context, d *delivery, o *object) {
 	c.failed.CompareAndSwap(nil, d)
 }
 
-// refused keeps the first failure of a commit.
+// refused keeps the first failure of a commit, or the first that leaves an
+// object in doubt: that must not go unsaid.
 func (d *delivery) refused(err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.commitErr == nil {
+	if d.commitErr == nil || errors.Is(err, ErrCommitUnknown) && !errors.Is(d.commitErr, ErrCommitUnknown) {
 		d.commitErr = err
 	}
 }
