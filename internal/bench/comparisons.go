@@ -136,7 +136,7 @@ var comparisons = []*comparison{
 	{
 		name: "storm", title: "3,000 tables of 4 KiB, to a distant S3 in a storm of 503s, two cores",
 		work: workCopy, sink: sinkStorm, procs: 2, inputs: 1, size: small, tables: 3000,
-		goals: []goal{calmer("s3writer, WithConcurrency(64)", 1./3), calmer("PutObject by 64 goroutines, retried", 1./3)},
+		goals: []goal{calmer("PutObject by 64 goroutines, retried", 1./3)}, // WithConcurrency is a bound, and slows down below it
 		contestants: []contestant{
 			{name: "s3writer", ours: true, run: ourCopy()},
 			{name: "s3writer, WithConcurrency(64)", ours: true, run: ourCopy(s3writer.WithConcurrency(64))},
