@@ -168,6 +168,24 @@ func (p *pool) claim(ctx context.Context, a *account, n int64) (int64, error) {
 	return w.claim, nil
 }
 
+// tryClaim is claim for a stream of several in one table, which must not wait for
+// what the others, idle until their turn comes, have been promised.
+func (p *pool) tryClaim(a *account, n int64) int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n = p.claimable(roundUp(n, p.page))
+	if len(p.taking) > 0 || !p.mayBorrow(n) {
+		return 0
+	}
+	p.change(a, func() { a.claim = n })
+	return n
+}
+
+// claimable is as much of n as can be promised to anybody.
+func (p *pool) claimable(n int64) int64 {
+	return max(0, min(n, (p.room()-p.reserved)/p.page*p.page))
+}
+
 // unclaim gives back what the part did not need.
 func (p *pool) unclaim(a *account) {
 	p.mu.Lock()
@@ -394,7 +412,7 @@ func (p *pool) serve(w *waiter, first bool) bool {
 		w.page = p.lend(w.account)
 		return true
 	}
-	n := max(0, min(w.claim, (p.room()-p.reserved)/p.page*p.page))
+	n := p.claimable(w.claim)
 	if !first || !p.mayBorrow(n) {
 		return false
 	}

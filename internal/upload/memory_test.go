@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"sync"
 	"testing"
+	"testing/synctest"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 )
@@ -179,6 +180,45 @@ func TestStreamsOfOneTableDoNotWaitForEachOther(t *testing.T) {
 	}
 	a.Release()
 	atRest(t, e)
+}
+
+// Nor do they when each has used up so many part numbers that its parts are to be
+// whole: one that is idle keeps no promise from the others.
+func TestLargeStreamsOfOneTableDoNotWaitForEachOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBucket()
+		limits := small
+		limits.maxParts = 40
+		e := newEngine(Config{Client: b, Bucket: "b", Memory: 600, Logger: quiet()}, limits, hasty)
+		a, err := e.AdmitStreams(t.Context(), 3, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var streams []*Stream
+		for i := range 3 {
+			streams = append(streams, e.Open(t.Context(), a, Object{Key: fmt.Sprint(i)}))
+		}
+		body := data(4000)
+		for from := 0; from < len(body); from += 50 {
+			for _, s := range streams {
+				if _, err := s.Write(body[from : from+50]); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		for i, s := range streams {
+			p, err := s.Finish()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := p.Commit(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			wantObject(t, b, fmt.Sprint(i), body)
+		}
+		a.Release()
+		atRest(t, e)
+	})
 }
 
 // An object that could not be sent to make room says so before any commit.

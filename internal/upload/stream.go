@@ -186,7 +186,7 @@ func (s *Stream) begin() error {
 	}
 	s.target = s.schedule.size()
 	if s.schedule.sparing() {
-		sure, err := s.engine.pool.claim(s.ctx, s.account, s.target)
+		sure, err := s.claim(s.target)
 		if err != nil {
 			return err
 		}
@@ -194,6 +194,14 @@ func (s *Stream) begin() error {
 	}
 	s.part = &part{number: int32(s.schedule.parts + 1), page: s.engine.limits.page}
 	return nil
+}
+
+// claim has memory for a whole part promised.
+func (s *Stream) claim(n int64) (int64, error) {
+	if len(s.admission.accounts) > 1 {
+		return s.engine.pool.tryClaim(s.account, n), nil
+	}
+	return s.engine.pool.claim(s.ctx, s.account, n)
 }
 
 // take counts b, which is at the start of the room, as written.
