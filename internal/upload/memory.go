@@ -44,6 +44,10 @@ type pool struct {
 	held       list.List // of *Pending: there may be very many
 }
 
+// collected is how often a byte counts that is the garbage collector's rather
+// than a page's: as much again lies dead before it collects.
+const collected = 2
+
 // account is one stream's share of the pool, and that of the streams after it in
 // the same place. Its fields belong to the pool's lock.
 type account struct {
@@ -312,7 +316,7 @@ func (p *pool) compact(a *account, page []byte, n int64) {
 	defer p.mu.Unlock()
 	p.pages--
 	p.free = append(p.free, page)
-	p.change(a, func() { a.held += n - p.page })
+	p.change(a, func() { a.held += collected*n - p.page })
 	p.grant()
 }
 
@@ -320,7 +324,7 @@ func (p *pool) compact(a *account, page []byte, n int64) {
 func (p *pool) drop(a *account, n int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.change(a, func() { a.held -= n })
+	p.change(a, func() { a.held -= collected * n })
 	p.grant()
 }
 
