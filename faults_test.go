@@ -319,6 +319,9 @@ func TestEveryFault(t *testing.T) {
 		n  int
 	}
 	for _, staged := range []bool{false, true} {
+		if staged && raceEnabled {
+			break // the race detector takes ten times as long
+		}
 		base := schedule{tables: []string{"small", "large", "partitions", "wide"}, staged: staged, resent: true}
 		var requests []request
 		for op, n := range base.count(t) {
@@ -334,7 +337,7 @@ func TestEveryFault(t *testing.T) {
 		for _, r := range requests {
 			for name := range kinds(nil) {
 				for _, times := range []int{1, 100} {
-					if times > 1 && strings.HasPrefix(name, "hung") && r.n > 1 {
+					if times > 1 && (raceEnabled || strings.HasPrefix(name, "hung") && r.n > 1) {
 						continue // it takes long, and is the same for all
 					}
 					slots <- struct{}{}
@@ -422,7 +425,7 @@ func TestRandomFaults(t *testing.T) {
 	leaks := goleak.IgnoreCurrent()
 	n := *schedules
 	if raceEnabled {
-		n /= 20
+		n /= 50
 	}
 	var next atomic.Uint64
 	var wait sync.WaitGroup
