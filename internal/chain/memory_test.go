@@ -70,7 +70,7 @@ func TestMemoryIsReused(t *testing.T) {
 				t.Fatal(err)
 			}
 			runtime.ReadMemStats(&after)
-			if n := int64(after.TotalAlloc - before.TotalAlloc); n > size/2 && !poolsForget {
+			if n := int64(after.TotalAlloc - before.TotalAlloc); n > size*3/4 && !poolsForget {
 				t.Errorf("%d MiB were allocated for a table of %d MiB", n>>20, size>>20)
 			}
 		})
