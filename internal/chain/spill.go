@@ -36,7 +36,8 @@ type segment struct {
 
 const (
 	spillPattern = "s3writer-spill-*"
-	spillBuffer  = 256 << 10
+	spillBuffer  = 256 << 10 // to write
+	mergeBuffer  = 64 << 10  // at most, for each segment that is read
 )
 
 func newSpill(dir string) *spill { return &spill{dir: dir} }
@@ -105,7 +106,8 @@ func (s *spill) failed(err error) error {
 	return nil
 }
 
-// rewind makes all segments ready to be read, with so many bytes of buffers.
+// rewind makes all segments ready to be read, where so many bytes of memory have
+// become free.
 func (s *spill) rewind(memory int64) error {
 	if s.file == nil {
 		return nil
@@ -114,7 +116,7 @@ func (s *spill) rewind(memory int64) error {
 		return s.failed(err)
 	}
 	s.out = nil
-	buffer := int(max(4<<10, min(spillBuffer, memory/int64(len(s.segments)))))
+	buffer := int(max(4<<10, min(mergeBuffer, memory/4/int64(len(s.segments)))))
 	for _, g := range s.segments {
 		g.in = bufio.NewReaderSize(io.NewSectionReader(s.file, g.from, g.to-g.from), buffer)
 		if err := g.next(); err != nil {
