@@ -110,6 +110,9 @@ func (w *Writer) staged(ds []*delivery, left bool) *Staged {
 		}
 	}
 	s.target = w.target(engine)
+	for _, t := range s.tables { // what was staged carefully is committed carefully
+		s.target.NoOverwrite = s.target.NoOverwrite || slices.ContainsFunc(t.objects, func(o stagedObject) bool { return o.NoOverwrite })
+	}
 	s.warnings = warnings(ds)
 	return s
 }
@@ -237,7 +240,10 @@ func (w *Writer) adopt(ctx context.Context, staged []*Staged) (ds []*delivery, e
 			if !slices.ContainsFunc(t.objects, stagedObject.there) && !s.target.DryRun {
 				continue
 			}
-			d := w.adoptTable(ctx, engine, len(ds)+1, t)
+			d, err := w.adoptTable(ctx, engine, len(ds)+1, t)
+			if err != nil {
+				return nil, nil, fmt.Errorf("staged document %d: %w", i+1, err)
+			}
 			ds = append(ds, d)
 			for _, o := range d.objects {
 				if seen[o.Key] {
@@ -268,29 +274,28 @@ func (t target) accepts(doc target) error {
 		differs("region", doc.Region, t.Region), differs("bucket owner", doc.Owner, t.Owner))
 }
 
-func (w *Writer) adoptTable(ctx context.Context, engine *upload.Engine, number int, t stagedTable) *delivery {
+func (w *Writer) adoptTable(ctx context.Context, engine *upload.Engine, number int, t stagedTable) (*delivery, error) {
 	d := &delivery{w: w, number: number, begun: time.Now(), table: t.table, report: t.report, engine: engine, caller: ctx}
 	d.report.Err = nil
 	d.start(ctx)
 	for i, so := range t.objects {
 		o := &object{Object: t.report.Objects[i]}
 		o.Err = nil
-		var err error
 		switch {
 		case so.pending != nil && !so.pending.Of(engine):
-			err = errors.New("its bytes are in the memory of another Writer, which alone can commit it")
+			err := errors.New("its bytes are in the memory of another Writer, which alone can commit it")
+			d.fail(ctx, &uploadError{d, d.objectError(o.Key, err)})
 		case so.pending != nil:
 			o.pending = so.pending
 		case so.uploaded: // not so of a dry run
-
-			o.pending, err = engine.Adopt(ctx, upload.Object{Input: d.objectInput()}, so.Staged)
-		}
-		if err != nil {
-			d.fail(ctx, &uploadError{d, d.objectError(o.Key, err)})
+			var err error
+			if o.pending, err = engine.Adopt(ctx, upload.Object{Input: d.objectInput()}, so.Staged); err != nil {
+				return nil, d.objectError(o.Key, err)
+			}
 		}
 		d.objects = append(d.objects, o)
 	}
-	return d
+	return d, nil
 }
 
 // adoptOrphans makes a delivery of what could not be cleaned up.

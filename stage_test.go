@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -503,4 +504,51 @@ func TestStageKeepsNoMemory(t *testing.T) {
 	if n := len(srv.Keys(bucket)); n != 6 {
 		t.Errorf("%d objects", n)
 	}
+}
+
+// TestCommitKeepsItsCare keeps what a document asks for through a Writer that
+// does not, and tells of what it cannot do.
+func TestCommitKeepsItsCare(t *testing.T) {
+	t.Run("no overwrite", func(t *testing.T) {
+		srv := newServer(t)
+		doc := sent(t, stage(t, newWriter(t, srv, s3writer.WithNoOverwrite()), csv("a.csv", "id\nours\n")))
+		srv.Fail(s3writertest.Fault{Op: "CompleteMultipartUpload", N: 1, Status: http.StatusForbidden})
+		report, err := newWriter(t, srv).Commit(t.Context(), doc)
+		if err == nil || report.Pending == nil {
+			t.Fatalf("got %v, pending %v", err, report.Pending)
+		}
+		write(t, newWriter(t, srv), csv("a.csv", "id\ntheirs\n"))
+		if _, err := newWriter(t, srv).Commit(t.Context(), sent(t, report.Pending)); !errors.Is(err, s3writer.ErrExists) {
+			t.Errorf("got %v, want ErrExists", err)
+		}
+		wantObject(t, srv, "a.csv", "id\ntheirs\n")
+	})
+	t.Run("an ObjectInput that fails", func(t *testing.T) {
+		srv := newServer(t)
+		doc := sent(t, stage(t, newWriter(t, srv), csv("a.csv", "id\n")))
+		w := newWriter(t, srv, s3writer.WithObjectInput(func(*s3.CreateMultipartUploadInput) { panic("no key") }))
+		if err := w.Abort(t.Context(), doc); err == nil || !strings.Contains(err.Error(), "no key") {
+			t.Errorf("Abort: %v, with an upload that is open", err)
+		}
+		wantInvisible(t, srv, 1)
+	})
+	t.Run("the report is the caller's", func(t *testing.T) {
+		srv := newServer(t)
+		s := stage(t, newWriter(t, srv), csv("t.csv", "id,k\n1,a\n2,b\n3,b\n", s3writer.PartitionBy("k")))
+		slices.Reverse(s.Report().Tables[0].Objects)
+		if _, err := newWriter(t, srv).Commit(t.Context(), sent(t, s)); err != nil {
+			t.Error(err)
+		}
+		wantObject(t, srv, "k=b/t-00001.csv", "id\n2\n3\n")
+	})
+	t.Run("another document's upload is gone", func(t *testing.T) {
+		srv := newServer(t)
+		w := newWriter(t, srv)
+		a, b := stage(t, w, csv("a.csv", "id\n")), stage(t, w, csv("b.csv", "id\n"))
+		if err := w.Abort(t.Context(), a); err != nil {
+			t.Fatal(err)
+		}
+		report, _ := w.Commit(t.Context(), a, b)
+		wantText(t, report.Tables[1].Err, `s3writer: table "b.csv": not delivered: an upload of table "a.csv" is gone, and nothing is committed then`)
+	})
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/seed149ec23d/s3writer/internal/upload"
@@ -59,7 +60,9 @@ type stagedObject struct {
 func (s *Staged) Report() *Report {
 	r := &Report{Duration: s.took, Orphans: s.orphans, Warnings: s.warnings}
 	for _, t := range s.tables {
-		r.Tables = append(r.Tables, t.report)
+		table := t.report
+		table.Objects = slices.Clone(table.Objects) // the caller may sort them
+		r.Tables = append(r.Tables, table)
 	}
 	return r
 }

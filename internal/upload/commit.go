@@ -167,7 +167,7 @@ func (p *Pending) stage(ctx context.Context) error {
 	p.body.number = 1
 	done, err := p.engine.sendPart(ctx, p.settings, id, p.body, nil)
 	if err != nil {
-		p.left = p.engine.discard(p.caller, p.settings, id, false) // the body is still here
+		p.leave(p.engine.discard(p.caller, p.settings, id, false)) // the body is still here
 		return err
 	}
 	p.id, p.parts = id, []types.CompletedPart{done}
@@ -251,7 +251,7 @@ func (p *Pending) result() Result { return Result{CRC64NVME: p.CRC64NVME, State:
 
 func (p *Pending) commit(ctx context.Context) (Result, error) {
 	var res Result
-	r := &request{name: opComplete, key: p.Key, commits: true, caller: ctx, send: func(ctx context.Context, a attempt) (err error) {
+	r := &request{name: opComplete, key: p.Key, commits: true, careful: p.settings.noOverwrite, caller: ctx, send: func(ctx context.Context, a attempt) (err error) {
 		res, err = p.complete(ctx, a)
 		return err
 	}}
@@ -327,11 +327,23 @@ func (p *Pending) Abort(ctx context.Context) *Orphan {
 	}
 	p.ended = true
 	p.forget()
-	if p.left != nil {
-		p.id, p.left = p.left.UploadID, nil
-	}
+	before := p.left
 	p.left = p.engine.discard(ctx, p.settings, p.id, p.lost)
-	return p.left
+	if before != nil && before.UploadID != "" {
+		p.leave(p.engine.discard(ctx, p.settings, before.UploadID, before.Unnamed))
+	}
+	return p.leftover()
+}
+
+// leave notes what could not be removed: one by its name, others without.
+func (p *Pending) leave(o *Orphan) {
+	switch {
+	case o == nil:
+	case p.left == nil:
+		p.left = o
+	default:
+		p.left.Unnamed = true
+	}
 }
 
 // Leftover is what the object has left in the bucket beside itself, nil if

@@ -315,3 +315,28 @@ func TestFailedStage(t *testing.T) {
 	}
 	atRest(t, e)
 }
+
+// What a Stage that failed has left is not forgotten when the next one fails, or
+// does not.
+func TestStagedTwice(t *testing.T) {
+	for _, again := range []bool{false, true} {
+		b := newBucket()
+		b.before = func(op string, n int) error {
+			if op == opPart && (n == 1 || again) || op == opAbort && n == 1 {
+				return refused(403, "AccessDenied")
+			}
+			return nil
+		}
+		p, err := finish(t.Context(), b.engine(), "k", data(10))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = p.Stage(t.Context())
+		if err := p.Stage(t.Context()); (err != nil) != again {
+			t.Fatal(err)
+		}
+		if o := p.Abort(t.Context()); o != nil || len(b.open()) > 0 {
+			t.Errorf("again %v: %d uploads are open, left is %v", again, len(b.open()), o)
+		}
+	}
+}

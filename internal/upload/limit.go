@@ -236,7 +236,7 @@ func (l *limiter) probe(s sample, now time.Time) {
 		l.probing = l.limit > l.last.limit
 	default:
 		if pace < worth*last {
-			l.limit = max(l.last.limit, leastLimit)
+			l.limit = min(l.most, max(l.last.limit, leastLimit))
 		}
 		l.probing = false
 	}

@@ -289,6 +289,18 @@ func TestLimiterSlowsDown(t *testing.T) {
 	})
 }
 
+// TestLimiterKeepsItsBound also when it has found that fewer requests do.
+func TestLimiterKeepsItsBound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLimiter(2)
+		l.cut(sample{begun: time.Now()}, time.Now())
+		time.Sleep(time.Minute)
+		if peak := rounds(l, 40, func(n int) time.Duration { return time.Duration(n) * 50 * time.Millisecond }); peak > 2 {
+			t.Errorf("the limit was %d, the bound is 2", peak)
+		}
+	})
+}
+
 // TestLimiterOfAFarServer has many requests in flight from the first answer on.
 func TestLimiterOfAFarServer(t *testing.T) {
 	l := newLimiter(0)

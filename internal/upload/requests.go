@@ -105,7 +105,7 @@ func (e *Engine) explain(ctx context.Context, r *request, err error) error {
 		action = "s3:AbortMultipartUpload"
 	}
 	switch {
-	case kind == ErrExists && !e.cfg.NoOverwrite:
+	case kind == ErrExists && !e.cfg.NoOverwrite && !r.careful:
 		kind = nil
 	case kind == ErrExists:
 		return &failure{text: explanation(kind, action, e.object(r.key), err), kind: kind, cause: err}

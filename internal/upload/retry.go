@@ -24,6 +24,7 @@ type request struct {
 	key      string
 	body     *part // may be nil
 	attempts int   // 0: as many as usual
+	careful  bool  // an object that exists is not replaced
 	commits  bool  // makes the object visible: once it may have, only an answer ends it
 
 	// caller ends the request too, as long as it cannot have been carried
