@@ -43,6 +43,7 @@ type delivery struct {
 	commitErr error // of the first object that could not be committed
 
 	report TableReport
+	ended  atomic.Bool
 	told   atomic.Int64 // when progress was last told, in Unix milliseconds
 }
 
@@ -301,6 +302,7 @@ func (d *delivery) done() {
 	}
 	d.report.Duration = time.Since(d.begun)
 	d.tell(true)
+	d.ended.Store(true) // what is still sent of it, another Commit tells
 }
 
 // tellEvery is how often progress is told of one table.
@@ -313,7 +315,7 @@ func (d *delivery) tell(done bool) {
 		return
 	}
 	now := time.Now().UnixMilli()
-	if !done && d.abandoned() {
+	if d.ended.Load() || !done && d.abandoned() {
 		return
 	}
 	last := d.told.Load()
