@@ -78,7 +78,7 @@ func (c *commits) run(ctx context.Context, ds []*delivery) {
 
 // object makes one object visible, unless something failed before.
 func (c *commits) object(ctx context.Context, d *delivery, o *object) {
-	if d.w.opts.dryRun || c.failed.Load() != nil {
+	if d.w.opts.dryRun || o.pending == nil || c.failed.Load() != nil {
 		return
 	}
 	result, err := o.pending.Commit(ctx)
@@ -167,6 +167,9 @@ func (d *delivery) check(ctx context.Context) {
 	}
 	var err error
 	for _, o := range d.objects {
+		if o.pending == nil {
+			continue
+		}
 		if refused := o.pending.Reclaim(); refused != nil && err == nil {
 			err = &uploadError{d, d.objectError(o.Key, refused)}
 		}

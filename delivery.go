@@ -220,6 +220,9 @@ func warnings(ds []*delivery) (all []string) {
 }
 
 func (d *delivery) countsRows() bool {
+	if d.program == nil { // it was staged before
+		return d.report.RowsRead >= 0
+	}
 	return d.program.NeedsRecords() || d.input.Decode || d.input.Source.Records != nil
 }
 

@@ -149,9 +149,10 @@ func (w *Writer) CloseIdleConnections() {
 // if neither is certain, the error is an [ErrCommitUnknown]. Where some objects
 // of what belongs together are visible, what is not is in the report's Pending.
 //
-// A cancelled context ends Write within a quarter of a second, wherever the
-// source, a function or the server stands still; a function that does not
-// return keeps its goroutine, and nothing else. Commits that have begun are
+// A cancelled context ends Write within a quarter of a second, or a few of the
+// server's answer times if it is far away, wherever the source, a step's function
+// or the server stands still; a function that does not return keeps its
+// goroutine, and nothing else. Only that of [WithProgress] is waited for. Commits that have begun are
 // finished, for at most two minutes.
 func (w *Writer) Write(ctx context.Context, tables ...Table) (*Report, error) {
 	start := time.Now()

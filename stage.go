@@ -149,7 +149,9 @@ func (w *Writer) target(engine *upload.Engine) target {
 // [WithAllOrNothing] as far as S3 allows.
 //
 // The report is never nil. What could not be committed is not given up: it is in
-// its Pending. Where objects were staged with a customer-provided key (SSE-C),
+// its Pending, unless a document is not for this Writer at all, and then
+// nothing was tried. Uploads that Stage could not clean up are in the
+// documents' reports, not in this one. Where objects were staged with a customer-provided key (SSE-C),
 // the committing Writer's [WithObjectInput] must set the same key: documents have
 // no secrets.
 func (w *Writer) Commit(ctx context.Context, staged ...*Staged) (*Report, error) {
@@ -283,8 +285,7 @@ func (w *Writer) adoptTable(ctx context.Context, engine *upload.Engine, number i
 		o.Err = nil
 		switch {
 		case so.pending != nil && !so.pending.Of(engine):
-			err := errors.New("its bytes are in the memory of another Writer, which alone can commit it")
-			d.fail(ctx, &uploadError{d, d.objectError(o.Key, err)})
+			return nil, d.objectError(o.Key, errors.New("its bytes are in the memory of another Writer, which alone can commit or abort it"))
 		case so.pending != nil:
 			o.pending = so.pending
 		case so.uploaded: // not so of a dry run

@@ -288,6 +288,7 @@ func TestCommitRefusesDocuments(t *testing.T) {
 		{"no upload ID", `"uploadId"`, `"x"`, `s3writer: the staged document is damaged: object "t.csv": it has no upload ID`},
 		{"no parts", `"parts"`, `"x"`, `s3writer: the staged document is damaged: object "t.csv": it has no parts`},
 		{"another part", `"number":1`, `"number":2`, `s3writer: the staged document is damaged: object "t.csv": part 1 has number 2`},
+		{"a part less", `"partCount":1`, `"partCount":2`, `s3writer: the staged document is damaged: object "t.csv": it has 1 parts, and should have 2`},
 		{"no key that there is", `"key":"t.csv","size"`, `"key":"../t.csv","size"`, `s3writer: the staged document is damaged: object "../t.csv": `},
 	} {
 		t.Run("damaged: "+test.name, func(t *testing.T) {
@@ -364,7 +365,7 @@ func TestPendingInMemory(t *testing.T) {
 		t.Errorf("got %v, want %s", err, want)
 	}
 	_, err = newWriter(t, srv).Commit(t.Context(), report.Pending)
-	wantText(t, err, `s3writer: table "bad.csv": its bytes are in the memory of another Writer, which alone can commit it`)
+	wantText(t, err, `s3writer: commit: staged document 1: s3writer: table "bad.csv": its bytes are in the memory of another Writer, which alone can commit or abort it`)
 	again, err := w.Commit(t.Context(), report.Pending)
 	if !errors.Is(err, s3writer.ErrAccessDenied) || again.Pending == nil {
 		t.Errorf("as long as it is refused: %v, pending %v", err, again.Pending)
@@ -551,4 +552,38 @@ func TestCommitKeepsItsCare(t *testing.T) {
 		report, _ := w.Commit(t.Context(), a, b)
 		wantText(t, report.Tables[1].Err, `s3writer: table "b.csv": not delivered: an upload of table "a.csv" is gone, and nothing is committed then`)
 	})
+}
+
+// panicking is a client that panics where an object would become visible.
+type panicking struct{ s3writer.Client }
+
+func (panicking) PutObject(context.Context, *s3.PutObjectInput, ...func(*s3.Options)) (*s3.PutObjectOutput, error) {
+	panic("the line is dead")
+}
+
+func (panicking) CompleteMultipartUpload(context.Context, *s3.CompleteMultipartUploadInput, ...func(*s3.Options)) (*s3.CompleteMultipartUploadOutput, error) {
+	panic("the line is dead")
+}
+
+// TestPanicInCommit makes what panics in a client an error, also where it is a
+// goroutine of ours that calls it.
+func TestPanicInCommit(t *testing.T) {
+	srv := newServer(t)
+	w := mustNew(t, s3writer.WithClient(panicking{s3.NewFromConfig(srv.Config(), func(o *s3.Options) { o.UsePathStyle = true })}))
+	for _, size := range []int{small, large} {
+		_, err := w.Write(t.Context(), csv("a.csv", pattern(size)))
+		if err == nil || !strings.HasPrefix(err.Error(), `s3writer: table "a.csv": `) || !strings.Contains(err.Error(), "the line is dead") {
+			t.Errorf("got %v", err)
+		}
+	}
+	s3writertest.AssertNoPartial(t, srv, bucket, nil)
+}
+
+// TestStagedByValue is JSON too.
+func TestStagedByValue(t *testing.T) {
+	s := stage(t, newWriter(t, newServer(t)), csv("a.csv", "id\n"))
+	text, err := json.Marshal(struct{ Doc s3writer.Staged }{*s})
+	if err != nil || !strings.Contains(string(text), "uploadId") {
+		t.Errorf("%s %v", text, err)
+	}
 }

@@ -103,6 +103,7 @@ type stagedObjectDocument struct {
 	RequestPayer string              `json:"requestPayer,omitempty"`
 	Unknown      bool                `json:"unknown,omitempty"`
 	Error        string              `json:"error,omitempty"`
+	PartCount    int                 `json:"partCount,omitempty"`
 	Parts        []upload.StagedPart `json:"parts,omitempty"`
 }
 
@@ -115,7 +116,7 @@ type orphanDocument struct {
 // MarshalJSON writes the document. It fails if the bytes of an object are in
 // this process alone, as they can be in [Report].Pending after a server has
 // refused them: such a document is committed or aborted by the Writer it is of.
-func (s *Staged) MarshalJSON() ([]byte, error) {
+func (s Staged) MarshalJSON() ([]byte, error) {
 	doc := stagedDocument{Version: stagedVersion, Created: s.created, target: s.target, Duration: s.took, Tables: []stagedTableDocument{}}
 	for _, t := range s.tables {
 		r := t.report
@@ -128,7 +129,7 @@ func (s *Staged) MarshalJSON() ([]byte, error) {
 			}
 			td.Objects = append(td.Objects, stagedObjectDocument{Key: o.Key, Size: o.Size, Rows: o.Rows, CRC64NVME: o.CRC64NVME,
 				Partition: o.Partition, Error: errorText(o.Err), UploadID: st.UploadID, RequestPayer: st.RequestPayer,
-				Unknown: st.Doubtful, Parts: st.Parts})
+				Unknown: st.Doubtful, PartCount: len(st.Parts), Parts: st.Parts})
 		}
 		doc.Tables = append(doc.Tables, td)
 	}
@@ -154,7 +155,7 @@ func (s *Staged) UnmarshalJSON(data []byte) error {
 		t := stagedTable{report: TableReport{Key: td.Key, RowsRead: td.RowsRead, RowsWritten: td.RowsWritten, RowsFiltered: td.RowsFiltered,
 			RowsRejected: td.RowsRejected, BytesRead: td.BytesRead, Duration: td.Duration, Err: textError(td.Error)}}
 		for _, od := range td.Objects {
-			if err := od.check(); err != nil && !doc.DryRun && td.Error == "" {
+			if err := od.check(); err != nil && !doc.DryRun && (td.Error == "" || od.UploadID != "") {
 				return fmt.Errorf("s3writer: the staged document is damaged: object %q: %w", od.Key, err)
 			}
 			o := Object{Key: od.Key, Size: od.Size, Rows: od.Rows, CRC64NVME: od.CRC64NVME, Parts: max(1, len(od.Parts)),
@@ -182,6 +183,8 @@ func (o *stagedObjectDocument) check() error {
 		return errors.New("it has no upload ID")
 	case len(o.Parts) == 0:
 		return errors.New("it has no parts")
+	case len(o.Parts) != o.PartCount:
+		return fmt.Errorf("it has %d parts, and should have %d", len(o.Parts), o.PartCount)
 	}
 	for i, p := range o.Parts {
 		if p.Number != int32(i+1) || p.ETag == "" {

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -135,7 +136,7 @@ func (e *Engine) try(ctx context.Context, r *request, u used) (took time.Duratio
 	}
 	r.began = time.Now()
 	connected := r.began
-	err = r.send(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected = time.Now() }}), a)
+	err = r.sendSafely(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected = time.Now() }}), a)
 	if err == nil && (r.body == nil || r.body.size <= tiny) {
 		e.answeredIn(time.Since(connected))
 	}
@@ -147,6 +148,22 @@ func (e *Engine) try(ctx context.Context, r *request, u used) (took time.Duratio
 	}
 	return took, err
 }
+
+// sendSafely makes a panic of the client, or of what the caller has put into it,
+// an error: it may be in a goroutine of ours.
+func (r *request) sendSafely(ctx context.Context, a attempt) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = &panicError{v}
+		}
+	}()
+	return r.send(ctx, a)
+}
+
+// panicError is a panic in the client: what it has sent before nobody knows.
+type panicError struct{ value any }
+
+func (e *panicError) Error() string { return fmt.Sprintf("panic while sending: %v", e.value) }
 
 // tiny is how large a body may be to take no time of its own.
 const tiny = 64 << 10
@@ -297,6 +314,10 @@ func (v verdict) result() result {
 }
 
 func classify(r *request, err error) verdict {
+	var panicked *panicError
+	if errors.As(err, &panicked) {
+		return verdict{class: fatal, lost: true}
+	}
 	switch {
 	case err == nil:
 		return verdict{ok: true}
