@@ -100,7 +100,7 @@ func Benchmark(b *testing.B) {
 
 func benchmark(b *testing.B, c *comparison, in *input, who contestant) {
 	if err := who.missing(); err != nil {
-		b.Skip(err)
+		b.Fatal(err)
 	}
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(c.procsOf(who)))
 	b.SetBytes(in.times(who.times).size * int64(c.tables))
