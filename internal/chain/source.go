@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"sync"
 	"time"
 
@@ -186,6 +187,10 @@ func (s *source) feedBlocks(first *stage) error {
 		if err := first.submit(j, decode); err != nil {
 			return err
 		}
+		// The block is decoded here, while the caches have it, and whoever is
+		// idle reads on. Else the scheduler would keep the new goroutine for this
+		// thread for a while, and the idle ones would wait that while.
+		runtime.Gosched()
 	}
 }
 
