@@ -59,10 +59,15 @@ type body struct {
 
 func (b *body) Len() int { return int(b.part.size - b.off) }
 
-func (b *body) Read(p []byte) (int, error) {
+// start notes when the first byte is read.
+func (b *body) start() {
 	if b.began.IsZero() {
 		b.began = time.Now()
 	}
+}
+
+func (b *body) Read(p []byte) (int, error) {
+	b.start()
 	n, err := b.ReadAt(p, b.off)
 	b.off += int64(n)
 	b.progress()

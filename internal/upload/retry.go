@@ -130,9 +130,11 @@ func (e *Engine) try(ctx context.Context, r *request, u used) (took time.Duratio
 	defer cancel(nil)
 	watch := time.AfterFunc(e.pace.stall, func() { cancel(errStalled) })
 	defer watch.Stop()
+	var w *wire
 	a := attempt{checksums: u.checksums, opts: e.options(r.body != nil, u)}
 	if r.body != nil {
 		a.body = &body{part: r.body, progress: func() { watch.Reset(e.pace.stall) }}
+		ctx, w = lend(ctx, a.body)
 	}
 	r.began = time.Now()
 	connected := r.began
@@ -140,8 +142,11 @@ func (e *Engine) try(ctx context.Context, r *request, u used) (took time.Duratio
 	if err == nil && (r.body == nil || r.body.size <= tiny) {
 		e.answeredIn(time.Since(connected))
 	}
-	if a.body != nil && !a.body.began.IsZero() {
-		took = time.Since(a.body.began)
+	if ended := time.Now(); w != nil {
+		w.end()
+		if !a.body.began.IsZero() {
+			took = ended.Sub(a.body.began)
+		}
 	}
 	if err != nil && context.Cause(ctx) == errStalled {
 		err = errStalled

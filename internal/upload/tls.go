@@ -67,34 +67,10 @@ type tlsConn struct {
 	writing atomic.Int32
 }
 
-var (
-	plaintexts  = sync.Pool{New: func() any { return new([burst]byte) }}
-	ciphertexts = sync.Pool{New: func() any { return new([burst + (burst/recordBytes+1)*recordExtra]byte) }}
-)
+var ciphertexts = sync.Pool{New: func() any { return new([burst + (burst/recordBytes+1)*recordExtra]byte) }}
 
 // ReadFrom is how net/http sends a body.
-func (c *tlsConn) ReadFrom(r io.Reader) (n int64, err error) {
-	text := plaintexts.Get().(*[burst]byte)
-	defer plaintexts.Put(text)
-	for {
-		read := 0
-		for read < burst && err == nil {
-			var m int
-			m, err = r.Read(text[read:])
-			read += m
-		}
-		written, failed := c.Write(text[:read])
-		n += int64(written)
-		switch {
-		case failed != nil:
-			return n, failed
-		case err == io.EOF:
-			return n, nil
-		case err != nil:
-			return n, err
-		}
-	}
-}
+func (c *tlsConn) ReadFrom(r io.Reader) (int64, error) { return sendBody(c, r) }
 
 func (c *tlsConn) Write(p []byte) (n int, err error) {
 	c.writing.Add(1)

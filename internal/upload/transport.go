@@ -1,6 +1,7 @@
 package upload
 
 import (
+	"context"
 	"crypto/tls"
 	"net"
 	"net/http"
@@ -25,7 +26,7 @@ func Transport(concurrency int) *http.Transport {
 	protocols.SetHTTP1(true)
 	t := &http.Transport{
 		Proxy:                 http.ProxyFromEnvironment,
-		DialContext:           (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+		DialContext:           dialPlain,
 		TLSHandshakeTimeout:   handshakeTimeout,                                                                                  // through a proxy; else it is ours
 		TLSClientConfig:       &tls.Config{MinVersion: tls.VersionTLS12, ClientSessionCache: tls.NewLRUClientSessionCache(1024)}, // a session per host
 		Protocols:             &protocols,
@@ -39,11 +40,21 @@ func Transport(concurrency int) *http.Transport {
 	return t
 }
 
+var dialer = net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}
+
+func dialPlain(ctx context.Context, network, addr string) (net.Conn, error) {
+	c, err := dialer.DialContext(ctx, network, addr)
+	if err != nil {
+		return nil, err
+	}
+	return plainConn{c}, nil
+}
+
 // HTTPClient is a client on t that hands redirects back: net/http would turn a
 // redirected PUT into a GET, and the engine wants the region they name.
 func HTTPClient(t http.RoundTripper) *http.Client {
 	return &http.Client{
-		Transport:     t,
+		Transport:     lending{t},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }
