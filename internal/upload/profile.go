@@ -79,6 +79,7 @@ func (p Profile) limits() limits {
 	}
 	if p.MaxParts > 0 {
 		l.growth = max(1, l.growth*int64(p.MaxParts)/int64(l.maxParts))
+		l.level = l.level * int64(p.MaxParts) / int64(l.maxParts)
 		l.maxParts = p.MaxParts
 	}
 	return l

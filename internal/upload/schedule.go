@@ -12,6 +12,7 @@ type limits struct {
 	round    int64 // part sizes are multiples of this
 	maxParts int   // of one upload
 	growth   int64 // the share of what is sent that the next part has
+	level    int64 // but for so many bytes: at first parts do not grow
 }
 
 var s3Limits = limits{
@@ -22,11 +23,12 @@ var s3Limits = limits{
 	maxPart:  5 << 30,
 	round:    1 << 20,
 	maxParts: 10_000,
-	growth:   1400,
+	growth:   1000,
+	level:    9 << 30,
 }
 
 func (l limits) divided(n int64) limits {
-	for _, size := range []*int64{&l.page, &l.minPart, &l.basePart, &l.maxPart, &l.round} {
+	for _, size := range []*int64{&l.page, &l.minPart, &l.basePart, &l.maxPart, &l.round, &l.level} {
 		*size /= n
 	}
 	return l
@@ -65,7 +67,7 @@ func (s *schedule) size() int64 {
 		left := int64(s.maxParts - s.parts)
 		return s.clamp((max(0, s.known-s.sent) + left - 1) / max(1, left))
 	}
-	return s.clamp(s.nominal / s.growth)
+	return s.clamp((s.nominal - s.level) / s.growth)
 }
 
 func (s *schedule) clamp(n int64) int64 {
