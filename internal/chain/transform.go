@@ -373,15 +373,17 @@ func filter(b *record.Batch, keep func(record.Record) bool) (selection []int32, 
 	}()
 	view := b.View()
 	defer view.EndView()
-	n := b.Len()
-	selection = b.NewSelection()
-	for i := 0; i < n; i++ {
+	n, kept := b.Len(), 0
+	selection = b.NewSelection()[:n]
+	for i := range n {
 		row = b.Row(i)
-		if keep(record.Record{Batch: view, Row: row}) {
-			selection = append(selection, int32(row))
+		ok := keep(record.Record{Batch: view, Row: row})
+		selection[kept] = int32(row) // nobody can foresee a branch on ok
+		if ok {
+			kept++
 		}
 	}
-	return selection, nil
+	return selection[:kept], nil
 }
 
 // Limit keeps the first n records.

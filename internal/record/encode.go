@@ -264,8 +264,7 @@ func (e *batchEncoder) rows(dst []byte) ([]byte, error) {
 	for i, n := 0, e.b.Len(); i < n; i++ {
 		row := e.b.Row(i)
 		if e.joined && (!guarded || e.stays(row)) {
-			dst = e.copyRuns(dst, e.runs, row)
-			dst = append(dst[:len(dst)-1], e.lineEnd...)
+			dst = e.endRow(e.copyRuns(dst, e.runs, row))
 		} else if dst, err = e.row(dst, row); err != nil {
 			return dst, err
 		}
@@ -324,7 +323,16 @@ func (e *batchEncoder) row(dst []byte, row int) ([]byte, error) {
 			dst = append(dst, e.d.Comma)
 		}
 	}
-	return append(dst[:len(dst)-1], e.lineEnd...), nil
+	return e.endRow(dst), nil
+}
+
+// endRow puts the line end in place of the last comma.
+func (e *batchEncoder) endRow(dst []byte) []byte {
+	if e.d.CRLF {
+		return append(dst[:len(dst)-1], '\r', '\n')
+	}
+	dst[len(dst)-1] = '\n'
+	return dst
 }
 
 // field writes one field.

@@ -281,10 +281,18 @@ type Batch struct {
 	spare   []Ref  // room for NewRefs
 	spareOf *Batch // the batch whose room it is: a copy of that has none
 
-	cache [4]struct {
-		name string
-		col  int
-	}
+	cache [4]slot
+}
+
+// slot remembers the column of a name.
+type slot struct {
+	name string
+	col  int
+
+	// Of a view whose text will be overwritten, if most fields can be copied as
+	// they stand:
+	vector *Vector
+	field  int
 }
 
 // Len returns the number of selected rows.
@@ -345,9 +353,17 @@ func (b *Batch) column(name string) int {
 	}
 	col := b.Schema.Index(name)
 	if col >= 0 {
-		slot.name, slot.col = name, col
+		b.remember(slot, name, col)
 	}
 	return col
+}
+
+func (b *Batch) remember(s *slot, name string, col int) {
+	*s = slot{name: name, col: col}
+	ref := b.Refs[col]
+	if d := ref.Vector.Dialect; b.keeper != nil && d != nil && d.Escape == 0 {
+		s.vector, s.field = ref.Vector, ref.Field
+	}
 }
 
 // Rebind gives b other columns: the step that changes the schema calls it.
@@ -387,7 +403,20 @@ func (r Record) Get(name string) string {
 }
 
 // Value returns the value of the column called name, like Get.
+//
+// Callbacks ask for a short field of every row: what [Record.value] does for
+// most of these is written out here, without a call.
 func (r Record) Value(name string) Value {
+	slot := &r.Batch.cache[len(name)&3]
+	if v := slot.vector; v != nil && unsafe.StringData(slot.name) == unsafe.StringData(name) && len(slot.name) == len(name) {
+		k, at := r.Batch.keeper, r.Row*v.Stride+slot.field
+		lo := int(v.Off[at])
+		n := int(v.Off[at+1]-v.Gap) - lo
+		if uint(n-1) < shortText && lo+shortText <= len(v.Text) && k.used+shortText <= len(k.chunk) &&
+			v.Dialect.verbatim(v.Text[lo:lo+n]) {
+			return TextValue(k.short(v.Text[lo:lo+shortText], n))
+		}
+	}
 	col := r.Batch.column(name)
 	if col < 0 {
 		panic(r.Batch.noColumn(name))

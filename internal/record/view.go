@@ -16,6 +16,7 @@ var ErrKept = errors.New("the record was kept beyond the call it was given to: c
 func (b *Batch) View() *Batch {
 	v := *b
 	v.decoded, v.room = nil, nil
+	clear(v.cache[:])
 	if b.decoded != nil {
 		v.keeper = keepers.Get().(*keeper)
 	}
@@ -78,16 +79,21 @@ func (k *keeper) keep(s string) string {
 // shortText is copied at once even if less is needed, as copyChunk does.
 const shortText = 16
 
+// short keeps the first n bytes of s, which is as long as a short text may be.
+func (k *keeper) short(s string, n int) string {
+	p := (*[shortText]byte)(k.chunk[k.used:])
+	copy(p[:], s[:shortText])
+	k.used += n
+	return unsafe.String(&p[0], n)
+}
+
 // value returns the value of a field whose text will be overwritten.
 func (k *keeper) value(ref Ref, row int) Value {
 	v := ref.Vector
 	if raw, ok := v.raw(row, ref.Field); ok && v.Dialect.verbatim(raw) {
 		lo := int(v.Off[row*v.Stride+ref.Field])
 		if len(raw) <= shortText && lo+shortText <= len(v.Text) && k.used+shortText <= len(k.chunk) {
-			p := (*[shortText]byte)(k.chunk[k.used:])
-			copy(p[:], v.Text[lo:lo+shortText])
-			k.used += len(raw)
-			return TextValue(unsafe.String(&p[0], len(raw)))
+			return TextValue(k.short(v.Text[lo:lo+shortText], len(raw)))
 		}
 		return TextValue(k.keep(raw))
 	}
