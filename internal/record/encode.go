@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"unsafe"
 )
 
 // AppendHeader appends what an object begins with: the byte order mark if d
@@ -260,10 +261,13 @@ func (e *batchEncoder) adjoins(text string, end, next uint32) bool {
 
 func (e *batchEncoder) rows(dst []byte) ([]byte, error) {
 	guarded := e.guardFirst || e.guardLast
+	if e.joined && !guarded {
+		return e.joinedRows(dst), nil
+	}
 	var err error
 	for i, n := 0, e.b.Len(); i < n; i++ {
 		row := e.b.Row(i)
-		if e.joined && (!guarded || e.stays(row)) {
+		if e.joined && e.stays(row) {
 			dst = e.endRow(e.copyRuns(dst, e.runs, row))
 		} else if dst, err = e.row(dst, row); err != nil {
 			return dst, err
@@ -272,37 +276,51 @@ func (e *batchEncoder) rows(dst []byte) ([]byte, error) {
 	return dst, nil
 }
 
+// joinedRows writes rows of which every run can be copied.
+func (e *batchEncoder) joinedRows(dst []byte) []byte {
+	if rows := e.b.Selection; rows != nil {
+		for _, row := range rows {
+			dst = e.endRow(e.copyRuns(dst, e.runs, int(row)))
+		}
+		return dst
+	}
+	for row := range e.b.Rows {
+		dst = e.endRow(e.copyRuns(dst, e.runs, row))
+	}
+	return dst
+}
+
 // chunk is copied at once even if less is needed: that takes no branch and no
 // call, as the lengths of fields cannot be foreseen.
 const chunk = 64
 
 // copyChunk copies in four pieces that the compiler has instructions for.
-func copyChunk(dst *[chunk]byte, src string) {
-	_ = src[chunk-1]
-	copy(dst[:16], src[:16])
-	copy(dst[16:32], src[16:32])
-	copy(dst[32:48], src[32:48])
-	copy(dst[48:], src[48:64])
+func copyChunk(dst, src unsafe.Pointer) {
+	d, s := (*[chunk / 16][16]byte)(dst), (*[chunk / 16][16]byte)(src)
+	d[0] = s[0]
+	d[1] = s[1]
+	d[2] = s[2]
+	d[3] = s[3]
 }
 
 // copyRuns copies runs and puts a comma behind each, in place of what stands there.
 func (e *batchEncoder) copyRuns(dst []byte, runs []run, row int) []byte {
-	comma := e.d.Comma
+	comma, end, room := e.d.Comma, len(dst), dst[:cap(dst)]
 	for i := range runs {
 		r := &runs[i]
 		v := r.v
-		off := v.Off[row*v.Stride:]
-		lo, hi := int(off[r.from]), int(off[r.to])
-		from, to := len(dst), len(dst)+hi-lo
-		if hi-lo <= chunk && lo+chunk <= len(v.Text) && from+chunk <= cap(dst) {
-			copyChunk((*[chunk]byte)(dst[from:from+chunk]), v.Text[lo:])
-			dst = dst[:to]
-			dst[to-1] = comma
+		at := row * v.Stride
+		lo, hi := int(v.Off[at+r.from]), int(v.Off[at+r.to])
+		if hi-lo <= chunk && lo+chunk <= len(v.Text) && end+chunk <= len(room) {
+			copyChunk(unsafe.Pointer(&room[end]), unsafe.Add(unsafe.Pointer(unsafe.StringData(v.Text)), lo))
+			end += hi - lo
+			room[end-1] = comma
 		} else {
-			dst = append(append(dst, v.Text[lo:hi-1]...), comma)
+			dst = append(append(room[:end], v.Text[lo:hi-1]...), comma)
+			end, room = len(dst), dst[:cap(dst)]
 		}
 	}
-	return dst
+	return room[:end]
 }
 
 // row writes a row run by run, or field by field where a run cannot be copied.
