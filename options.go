@@ -159,8 +159,9 @@ func WithObjectInput(f func(*s3.CreateMultipartUploadInput)) Option {
 // WithMemory bounds the memory for all tables of the Writer together: parts
 // that wait or are sent, batches of records, codecs. Default 256 MiB, at least
 // 16 MiB. Objects of unknown length can reach 3,000 times the budget, because
-// parts grow up to half of it. What callbacks keep is their own. [WithPool] is
-// for several Writers.
+// parts grow up to half of it; partitions that are open at the same time share
+// that reach. What callbacks keep is their own. [WithPool] is for several
+// Writers.
 func WithMemory(bytes int64) Option {
 	return func(o *options) { o.set("WithMemory"); o.memory = bytes }
 }

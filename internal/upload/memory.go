@@ -41,6 +41,7 @@ type pool struct {
 	free       [][]byte
 	admitting  []*waiter // first come, first served
 	taking     []*waiter // at most one per stream
+	sharing    []*waiter // streams of a table that wait for its parts in flight; at most one per table
 	held       list.List // of *Pending: there may be very many
 }
 
@@ -64,7 +65,7 @@ func (a *account) charge() int64 { return max(a.reserve, a.held) + a.claim }
 // page or for a claim.
 type waiter struct {
 	account        *account
-	accounts       []*account // to be admitted
+	accounts       []*account // to be admitted, or of the whole table
 	reserve, extra int64      // of all of them
 	claims         bool
 	claim          int64 // wanted, then granted
@@ -172,17 +173,36 @@ func (p *pool) claim(ctx context.Context, a *account, n int64) (int64, error) {
 	return w.claim, nil
 }
 
-// tryClaim is claim for a stream of several in one table, which must not wait for
-// what the others, idle until their turn comes, have been promised.
-func (p *pool) tryClaim(a *account, n int64) int64 {
+// claimShare is claim for a stream of several in one table, given turns by one
+// goroutine: it must not wait for what the others, idle until their turn comes,
+// have been promised. Each has its share of what nobody has reserved, so that there
+// is one for all of them, and waits for parts of the table's own alone. If other
+// tables have taken more meanwhile, it is promised what is left.
+func (p *pool) claimShare(ctx context.Context, table []*account, a *account, n int64) (int64, error) {
+	w := newWaiter(a)
+	w.accounts = table
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	n = p.claimable(roundUp(n, p.page))
-	if len(p.taking) > 0 || !p.mayBorrow(n) {
-		return 0
+	n = p.claimable(roundUp(min(n, max(0, p.room()-p.reserved)/int64(len(table))), p.page))
+	p.sharing = append(p.sharing, w)
+	defer func() { p.sharing = slices.DeleteFunc(p.sharing, func(other *waiter) bool { return other == w }) }()
+	for !p.mayBorrow(n) {
+		if !slices.ContainsFunc(table, func(a *account) bool { return a.flight > 0 }) {
+			n = max(0, min(n, (p.room()-p.charged)/p.page*p.page))
+			break
+		}
+		p.mu.Unlock()
+		select {
+		case <-w.poke:
+		case <-ctx.Done():
+		}
+		p.mu.Lock()
+		if ctx.Err() != nil {
+			return 0, cause(ctx)
+		}
 	}
 	p.change(a, func() { a.claim = n })
-	return n
+	return n, nil
 }
 
 // claimable is as much of n as can be promised to anybody.
@@ -296,6 +316,11 @@ func (p *pool) giveLocked(a *account, pages [][]byte) {
 	p.grant()
 	for _, w := range p.taking {
 		if w.account == a {
+			w.nudge()
+		}
+	}
+	for _, w := range p.sharing {
+		if slices.Contains(w.accounts, a) {
 			w.nudge()
 		}
 	}

@@ -199,7 +199,7 @@ func (s *Stream) begin() error {
 // claim has memory for a whole part promised.
 func (s *Stream) claim(n int64) (int64, error) {
 	if len(s.admission.accounts) > 1 {
-		return s.engine.pool.tryClaim(s.account, n), nil
+		return s.engine.pool.claimShare(s.ctx, s.admission.accounts, s.account, n)
 	}
 	return s.engine.pool.claim(s.ctx, s.account, n)
 }
