@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+	"testing/synctest"
 	"time"
 
 	"github.com/klauspost/compress/zstd"
@@ -300,6 +301,34 @@ func TestCancelledRun(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestNothingIsReadAfterTheEnd by a reader that a run has left to itself.
+func TestNothingIsReadAfterTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		reading, release := make(chan struct{}), make(chan struct{})
+		reads := 0
+		ctx, cancel := context.WithCancel(t.Context())
+		j := job{ctx: ctx, reader: reader(func(p []byte) (int, error) {
+			if reads++; reads == 1 {
+				close(reading)
+				<-release
+			}
+			return copy(p, "1\n"), nil
+		})}
+		go func() { <-reading; cancel() }()
+		_, err := j.run(t, chain.ReaderFunc(func(r io.Reader) (io.Reader, error) {
+			return reader(func(p []byte) (int, error) { return io.ReadFull(r, p) }), nil
+		}), chain.Select([]string{"1"}))
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v, want context.Canceled", err)
+		}
+		close(release)
+		synctest.Wait()
+		if reads != 1 {
+			t.Errorf("the source was read %d times, %d of them after the run had ended", reads, reads-1)
+		}
+	})
 }
 
 // TestRecordSource is closed once, whatever happens.

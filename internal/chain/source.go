@@ -91,7 +91,7 @@ func (s *source) openBytes() (io.Reader, error) {
 	if err != nil {
 		return nil, sourceError(err)
 	}
-	r = &counted{careful{r: r}, s.run}
+	r = &counted{careful{r: r}, s}
 	for i := range s.run.readers {
 		step := &s.run.readers[i]
 		above, err := protect(func() (io.Reader, error) { return step.wrap(r) })
@@ -314,6 +314,13 @@ func (s *source) close() {
 	}
 }
 
+// ended tells whether close has gone by.
+func (s *source) ended() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closed
+}
+
 // emptyReads is how many reads of nothing in a row are taken for a reader that
 // is stuck, as bufio has it.
 const emptyReads = 100
@@ -339,15 +346,19 @@ func (c *careful) Read(p []byte) (int, error) {
 }
 
 // counted counts the source's bytes, and makes whatever the source does wrong
-// an error of the source.
+// an error of the source. What is closed it does not read: a reader above it that
+// was slow to end may go on by itself.
 type counted struct {
 	careful
-	run *run
+	source *source
 }
 
 func (c *counted) Read(p []byte) (int, error) {
+	if c.source.ended() {
+		return 0, errStopped
+	}
 	n, err := c.careful.Read(p)
-	c.run.counts.BytesRead.Add(int64(n))
+	c.source.run.counts.BytesRead.Add(int64(n))
 	if err != nil && err != io.EOF {
 		err = errSource{err}
 	}
