@@ -45,6 +45,7 @@ type limiter struct {
 	probing  bool
 	inFlight int
 	queue    []chan struct{}
+	urgent   []chan struct{}
 
 	far     bool
 	lastCut time.Time     // zero: nothing was refused lately
@@ -95,18 +96,22 @@ func newLimiter(bound int) *limiter {
 	return l
 }
 
-func (l *limiter) acquire(ctx context.Context) error {
+func (l *limiter) acquire(ctx context.Context, urgent bool) error {
 	if ctx.Err() != nil {
 		return cause(ctx)
 	}
 	l.mu.Lock()
-	if len(l.queue) == 0 && l.mayBegin() {
+	if !urgent && len(l.queue) == 0 && l.mayBegin() {
 		l.enter()
 		l.mu.Unlock()
 		return nil
 	}
 	turn := make(chan struct{})
-	l.queue = append(l.queue, turn)
+	queue := &l.queue
+	if urgent {
+		queue = &l.urgent
+	}
+	*queue = append(*queue, turn)
 	l.admit()
 	l.mu.Unlock()
 	select {
@@ -116,8 +121,8 @@ func (l *limiter) acquire(ctx context.Context) error {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if i := slices.Index(l.queue, turn); i >= 0 {
-		l.queue = slices.Delete(l.queue, i, i+1)
+	if i := slices.Index(*queue, turn); i >= 0 {
+		*queue = slices.Delete(*queue, i, i+1)
 	} else {
 		l.leave(time.Now())
 		l.admit()
@@ -276,6 +281,7 @@ func (l *limiter) wake() {
 }
 
 func (l *limiter) admit() {
+	l.urgent = l.begun(l.urgent, l.most)
 	if wait := time.Until(l.until); len(l.queue) > 0 && !l.until.IsZero() && wait > 0 {
 		if !l.waking {
 			l.waking = true
@@ -283,11 +289,17 @@ func (l *limiter) admit() {
 		}
 		return
 	}
-	for len(l.queue) > 0 && l.inFlight < int(l.limit) {
-		close(l.queue[0])
-		l.queue = slices.Delete(l.queue, 0, 1)
+	l.queue = l.begun(l.queue, l.limit)
+}
+
+// begun gives turns to those in a queue for whom there is room, and returns the rest.
+func (l *limiter) begun(queue []chan struct{}, limit float64) []chan struct{} {
+	n := max(0, min(len(queue), int(limit)-l.inFlight))
+	for _, turn := range queue[:n] {
+		close(turn)
 		l.enter()
 	}
+	return slices.Delete(queue, 0, n)
 }
 
 func (l *limiter) enter() {

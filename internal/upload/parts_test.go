@@ -208,7 +208,7 @@ func rounds(l *limiter, n int, took func(inFlight int) time.Duration) (peak int)
 		_, limit := l.stats()
 		peak = max(peak, limit)
 		for range limit {
-			l.acquire(context.Background())
+			l.acquire(context.Background(), false)
 		}
 		d := took(limit)
 		time.Sleep(d) // of the bubble's clock
@@ -254,7 +254,7 @@ func TestLimiterSlowsDown(t *testing.T) {
 			_, limit := l.stats()
 			begun := time.Now()
 			for range limit {
-				l.acquire(ctx)
+				l.acquire(ctx, false)
 			}
 			begun = later(begun, l.lastCut)
 			time.Sleep(30 * time.Millisecond)
@@ -317,11 +317,11 @@ func TestLimiterOfAFarServer(t *testing.T) {
 func TestLimiterWaitsForItsTurn(t *testing.T) {
 	ctx := context.Background()
 	fixed := newLimiter(2)
-	fixed.acquire(ctx)
-	fixed.acquire(ctx)
+	fixed.acquire(ctx, false)
+	fixed.acquire(ctx, false)
 	gone, cancel := context.WithCancel(ctx)
 	got := make(chan error)
-	go func() { got <- fixed.acquire(gone) }()
+	go func() { got <- fixed.acquire(gone, false) }()
 	waitFor(t, func() bool { fixed.mu.Lock(); defer fixed.mu.Unlock(); return len(fixed.queue) == 1 })
 	cancel()
 	if err := <-got; err == nil {

@@ -243,6 +243,48 @@ func TestRetryAfterIsRespected(t *testing.T) {
 	})
 }
 
+// A server that wants to be left alone, and a crowd that waits for it, do not keep
+// an upload from being removed: who is cancelled waits a moment only.
+func TestAbortDoesNotWaitForItsTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBucket()
+		asked := make(chan struct{})
+		wish := sync.OnceFunc(func() { close(asked) })
+		b.before = func(op string, n int) error {
+			if op == opPart || op == opPut {
+				wish()
+				return refused(503, "SlowDown", "Retry-After", "20")
+			}
+			return nil
+		}
+		e := newEngine(Config{Client: b, Bucket: "b", Memory: 4096, Concurrency: 2, Logger: quiet()}, small, defaultPace)
+		ctx, cancel := context.WithCancel(t.Context())
+		orphans := make(chan *Orphan, 5)
+		for i := range cap(orphans) {
+			go func() {
+				s := e.Open(ctx, admit(t, e), Object{Key: fmt.Sprint(i)})
+				s.Write(data(500))
+				orphans <- s.Abort()
+			}()
+		}
+		<-asked
+		synctest.Wait()
+		began := time.Now()
+		cancel()
+		for range cap(orphans) {
+			if o := <-orphans; o != nil {
+				t.Errorf("an upload was left: %v", o.Err)
+			}
+		}
+		if took := time.Since(began); took > time.Second {
+			t.Errorf("it took %v", took)
+		}
+		if open := b.open(); len(open) > 0 {
+			t.Errorf("open uploads: %v", open)
+		}
+	})
+}
+
 // A request that hangs is dropped and sent again.
 func TestStalledRequestIsReplaced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

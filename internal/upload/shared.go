@@ -59,14 +59,15 @@ func (s *Shared) Transport(roots *x509.CertPool) *http.Transport {
 // among those of all that share. In this order a server that is slow, or asks to
 // slow down, takes no place from the others.
 func (e *Engine) acquire(ctx context.Context, r *request) error {
-	if err := e.slots.acquire(ctx); err != nil {
+	urgent := r.name == opAbort
+	if err := e.slots.acquire(ctx, urgent); err != nil {
 		return err
 	}
 	if e.shared.places == nil {
 		return nil
 	}
 	since := time.Now()
-	if err := e.shared.places.acquire(ctx); err != nil {
+	if err := e.shared.places.acquire(ctx, urgent); err != nil {
 		e.slots.release(answered, sample{})
 		return err
 	}
