@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http/httptrace"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -165,6 +166,37 @@ func TestCancelAndCommit(t *testing.T) {
 			atRest(t, e)
 		})
 	}
+}
+
+// S3 begins to answer a Complete before it has made the object. What takes it
+// longer than a request may hang is waited for, not sent again.
+func TestSlowCompleteIsNotAStall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for begun, want := range map[bool]int{true: 1, false: 2} {
+			b := newBucket()
+			tries := 0
+			b.onRequest = func(ctx context.Context, op string) error {
+				if op != opComplete {
+					return nil
+				}
+				if tries++; tries > 1 {
+					return nil
+				}
+				if begun {
+					httptrace.ContextClientTrace(ctx).GotFirstResponseByte()
+				}
+				return sleep(ctx, defaultPace.stall+30*time.Second)
+			}
+			e := newEngine(Config{Client: b, Bucket: "b", Memory: 4096, Concurrency: 2, Logger: quiet()}, small, defaultPace)
+			if _, err := deliver(t.Context(), e, "k", data(1000)); err != nil {
+				t.Fatal(err)
+			}
+			if tries != want {
+				t.Errorf("an answer that has begun: %v: %d requests, want %d", begun, tries, want)
+			}
+			wantObject(t, b, "k", data(1000))
+		}
+	})
 }
 
 // A commit that hangs ends after its grace, with an outcome that is unknown.

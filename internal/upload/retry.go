@@ -138,7 +138,13 @@ func (e *Engine) try(ctx context.Context, r *request, u used) (took time.Duratio
 	}
 	r.began = time.Now()
 	connected := r.began
-	err = r.sendSafely(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected = time.Now() }}), a)
+	trace := httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected = time.Now() }}
+	if r.commits {
+		// S3 begins its answer and sends white space while it makes a large
+		// object of its parts: that is no stall.
+		trace.GotFirstResponseByte = func() { watch.Reset(e.pace.commitGrace) }
+	}
+	err = r.sendSafely(httptrace.WithClientTrace(ctx, &trace), a)
 	if err == nil && (r.body == nil || r.body.size <= tiny) {
 		e.answeredIn(time.Since(connected))
 	}
