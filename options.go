@@ -189,7 +189,11 @@ func WithConcurrency(requests int) Option {
 }
 
 // WithNoOverwrite makes an object that exists an error, [ErrExists], and never
-// replaces it (If-None-Match: * on PutObject and CompleteMultipartUpload).
+// replaces it (If-None-Match: * on PutObject and CompleteMultipartUpload). Where
+// the answer to a commit was lost and the next one says that the object exists,
+// an upload that is still open tells that it is somebody else's; else it is
+// [ErrCommitUnknown], unless a HeadObject, if that is allowed, finds these very
+// bytes, sent since then.
 func WithNoOverwrite() Option {
 	return func(o *options) { o.set("WithNoOverwrite"); o.noOverwrite = true }
 }

@@ -272,8 +272,17 @@ func (p *Pending) commit(ctx context.Context) (Result, error) {
 	lost, err := p.engine.doInSlot(resends, r)
 	lost = lost || p.doubtful
 	if lost && err != nil {
-		code, _ := codeOf(err)
-		if found, ok := p.find(grace, code == "NoSuchUpload"); ok {
+		gone := isGone(err)
+		if errors.Is(err, ErrExists) && p.id != "" {
+			probed := p.probe(grace)
+			if probed == nil {
+				// Ours is not complete, so what exists is somebody else's.
+				p.doubtful = false
+				return p.result(), err
+			}
+			gone = errors.Is(probed, errGone)
+		}
+		if found, ok := p.find(grace, gone); ok {
 			res, err = found, nil
 		}
 	}
@@ -290,6 +299,11 @@ func (p *Pending) commit(ctx context.Context) (Result, error) {
 		return p.result(), p.err
 	}
 	return p.result(), err
+}
+
+func isGone(err error) bool {
+	code, _ := codeOf(err)
+	return code == "NoSuchUpload"
 }
 
 func (p *Pending) put(ctx context.Context, a attempt) (Result, error) {

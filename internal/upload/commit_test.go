@@ -48,6 +48,8 @@ func TestCommitAnswers(t *testing.T) {
 		{name: "exists", op: opComplete, set: exists, noOverwrite: true, want: ErrExists, visible: true},
 		{name: "exists", op: opPut, set: exists, noOverwrite: true, want: ErrExists, visible: true},
 		{name: "own put, answer lost, exists", op: opPut, after: []error{cut()}, noOverwrite: true, want: ErrCommitUnknown, visible: true},
+		{name: "request lost, somebody else's exists", op: opComplete, before: []error{cut()}, set: exists, noOverwrite: true, want: ErrExists, visible: true},
+		{name: "own complete, answer lost, exists", op: opComplete, before: []error{nil, refused(412, "PreconditionFailed")}, after: []error{cut()}, noOverwrite: true, want: ErrCommitUnknown, visible: true},
 		{name: "conflict", op: opPut, before: []error{refused(409, "ConditionalRequestConflict")}, noOverwrite: true, visible: true},
 		{name: "conflict", op: opComplete, before: []error{refused(409, "ConditionalRequestConflict")}, noOverwrite: true, want: errAny},
 		{name: "operation aborted", op: opComplete, before: []error{refused(409, "OperationAborted")}, visible: true},

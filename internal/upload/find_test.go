@@ -48,6 +48,7 @@ func TestFind(t *testing.T) {
 	tests := []struct {
 		name        string
 		op          string
+		before      []error
 		noOverwrite bool
 		say         func(*s3.HeadObjectOutput)
 		found       bool
@@ -59,12 +60,13 @@ func TestFind(t *testing.T) {
 		{name: "upload gone, another size", op: opComplete, say: func(o *s3.HeadObjectOutput) { o.ContentLength = aws.Int64(999) }},
 		{name: "upload gone, no ETag", op: opComplete, say: func(o *s3.HeadObjectOutput) { o.ETag = nil }},
 		{name: "exists, equal, of unknown age", op: opPut, noOverwrite: true},
+		{name: "exists, equal, upload gone", op: opComplete, before: []error{nil, refused(412, "PreconditionFailed")}, noOverwrite: true, found: true},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			b := &seen{bucket: newBucket(), say: test.say}
 			b.forgets = true
-			b.after = nth(test.op, []error{cut()})
+			b.before, b.after = nth(test.op, test.before), nth(test.op, []error{cut()})
 			content := body
 			if test.op == opPut {
 				content = body[:10]
@@ -100,6 +102,22 @@ func TestFind(t *testing.T) {
 			t.Errorf("ETag %s: %s, want %s", test.name, got, test.want)
 		}
 	}
+}
+
+// An equal object is not ours as long as our upload is open.
+func TestFindIsNotFooledByAnEqualObject(t *testing.T) {
+	b := &seen{bucket: newBucket()}
+	body := data(1000)
+	b.objects["k"] = body
+	b.before = nth(opComplete, []error{cut()})
+	e := b.engine(func(c *Config) { c.Client, c.NoOverwrite = b, true })
+	if res, err := deliver(t.Context(), e, "k", body); !errors.Is(err, ErrExists) || res.State != StatePending {
+		t.Errorf("%+v, %v", res, err)
+	}
+	if open := b.open(); len(open) > 0 || len(b.asks) > 0 {
+		t.Errorf("open uploads %v, looks %v", open, b.asks)
+	}
+	atRest(t, e)
 }
 
 // The look has its share of the commit's time, and ends with it.

@@ -116,16 +116,29 @@ func (p *Pending) Of(e *Engine) bool { return p.engine == e }
 
 var errGone = errors.New("the staged upload is gone: it was committed or aborted before, or a lifecycle rule has removed it")
 
-// Alive returns an error if the upload is not there any more. It asks with a
-// part whose checksums are wrong, which takes no right beyond s3:PutObject and
-// changes nothing: a server that keeps the part nevertheless does not find it in
-// the list of the commit.
+// Alive returns an error if the upload is not there any more.
 func (p *Pending) Alive(ctx context.Context) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	number := int32(len(p.parts) + 1)
-	if p.id == "" || p.doubtful || p.ended || int(number) > p.engine.limits.maxParts {
+	if p.id == "" || p.doubtful || p.ended {
 		return nil
+	}
+	if err := p.probe(ctx); !errors.Is(err, errNoProbe) {
+		return err
+	}
+	return nil
+}
+
+var errNoProbe = errors.New("the upload has no part number left to ask with")
+
+// probe returns an error if the upload is not there any more: errGone, or why
+// that could not be found out. It asks with a part whose checksums are wrong,
+// which takes no right beyond s3:PutObject and changes nothing: a server that keeps
+// the part nevertheless does not find it in the list of the commit.
+func (p *Pending) probe(ctx context.Context) error {
+	number := int32(len(p.parts) + 1)
+	if int(number) > p.engine.limits.maxParts {
+		return errNoProbe
 	}
 	probe := &part{number: number, page: 1, pages: [][]byte{{'?'}}, size: 1}
 	wrong := md5.Sum(nil)
@@ -139,8 +152,8 @@ func (p *Pending) Alive(ctx context.Context) error {
 		}
 		return err
 	}})
-	if code, _ := codeOf(err); code == "NoSuchUpload" {
-		return &failure{text: fmt.Sprintf("%v (%s, upload ID %s)", errGone, answerText(err), p.id), cause: err}
+	if isGone(err) {
+		return &failure{text: fmt.Sprintf("%v (%s, upload ID %s)", errGone, answerText(err), p.id), kind: errGone, cause: err}
 	}
 	return err
 }
