@@ -274,7 +274,7 @@ func (p *Pending) commit(ctx context.Context) (Result, error) {
 	if lost && err != nil {
 		gone := isGone(err)
 		if errors.Is(err, ErrExists) && p.id != "" {
-			probed := p.probe(grace)
+			probed := p.probe(grace, true)
 			if probed == nil {
 				// Ours is not complete, so what exists is somebody else's.
 				p.doubtful = false

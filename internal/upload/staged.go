@@ -123,7 +123,7 @@ func (p *Pending) Alive(ctx context.Context) error {
 	if p.id == "" || p.doubtful || p.ended {
 		return nil
 	}
-	if err := p.probe(ctx); !errors.Is(err, errNoProbe) {
+	if err := p.probe(ctx, false); !errors.Is(err, errNoProbe) {
 		return err
 	}
 	return nil
@@ -132,23 +132,32 @@ func (p *Pending) Alive(ctx context.Context) error {
 var errNoProbe = errors.New("the upload has no part number left to ask with")
 
 // probe returns an error if the upload is not there any more: errGone, or why
-// that could not be found out. It asks with a part whose checksums are wrong,
-// which takes no right beyond s3:PutObject and changes nothing: a server that keeps
-// the part nevertheless does not find it in the list of the commit.
-func (p *Pending) probe(ctx context.Context) error {
+// that could not be found out. It asks with a part, which takes no right beyond
+// s3:PutObject. Unless the part is to be kept, its checksums are wrong; but then a
+// server that looks at those first may say yes to an upload that is gone. One that
+// is kept is not in the list of a commit, and goes with the upload.
+func (p *Pending) probe(ctx context.Context, keep bool) error {
 	number := int32(len(p.parts) + 1)
 	if int(number) > p.engine.limits.maxParts {
 		return errNoProbe
 	}
-	probe := &part{number: number, page: 1, pages: [][]byte{{'?'}}, size: 1}
-	wrong := md5.Sum(nil)
+	probe := &part{number: number, page: 1, pages: [][]byte{{'?'}}}
+	probe.extend(probe.pages[0])
+	if !keep {
+		probe.crc = ^probe.crc
+	}
 	_, err := p.engine.do(ctx, &request{name: opPart, key: p.Key, body: probe, send: func(ctx context.Context, a attempt) error {
 		in := p.settings.partInput(p.id, probe, a)
-		in.ContentMD5 = aws.String(base64.StdEncoding.EncodeToString(wrong[:]))
+		if !keep {
+			wrong := md5.Sum(nil)
+			in.ContentMD5 = aws.String(base64.StdEncoding.EncodeToString(wrong[:]))
+		}
 		_, err := p.engine.cfg.Client.UploadPart(ctx, in, a.opts...)
 		switch code, _ := codeOf(err); code {
 		case "BadDigest", "InvalidDigest", "XAmzContentChecksumMismatch", "XAmzContentSHA256Mismatch":
-			return nil
+			if !keep {
+				return nil
+			}
 		}
 		return err
 	}})
