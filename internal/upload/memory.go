@@ -5,6 +5,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"time"
 )
 
 // idlePages is how many pages an engine at rest keeps for the next stream.
@@ -48,6 +49,13 @@ type pool struct {
 // collected is how often a byte counts that is the garbage collector's rather
 // than a page's: as much again lies dead before it collects.
 const collected = 2
+
+const (
+	// mostRelief is how many bodies are sent at once to make room.
+	mostRelief = 8
+	// slowRelief is how long one of them may take before the next one is begun.
+	slowRelief = time.Second
+)
 
 // account is one stream's share of the pool, and that of the streams after it in
 // the same place. Its fields belong to the pool's lock.
@@ -243,48 +251,53 @@ func (p *pool) queue(ctx context.Context, w *waiter) error {
 }
 
 // await waits for the grant. A waiter makes room itself when finished objects
-// sit in memory, waiting for their commit: it has one sent, then looks again.
+// sit in memory, waiting for their commit: it has one sent, then looks again. It
+// is the object's owner who waits for the end of that: w may get memory from
+// elsewhere, and one whose server is slow does not keep it from the next one.
 func (p *pool) await(ctx context.Context, w *waiter) error {
+	relief, stop := context.WithCancel(context.Background())
+	defer func() {
+		if ctx.Err() != nil {
+			stop() // else what was begun goes on: its end is near, and half of it is worth nothing
+		}
+	}()
+	running, late := 0, false
+	ended := make(chan struct{}, mostRelief)
+	timer := time.NewTimer(slowRelief)
+	defer timer.Stop()
 	for {
 		select {
 		case <-w.ready:
 			return nil
 		default:
 		}
-		relieved, stop := p.relieve(w)
+		if running == 0 || late && running < mostRelief {
+			if b := p.nextHeld(w); b != nil {
+				running, late = running+1, false
+				timer.Reset(slowRelief)
+				go func() {
+					defer func() { ended <- struct{}{} }()
+					b.relieve(relief)
+				}()
+			}
+		}
 		poke := w.poke
-		if relieved != nil {
+		if running > 0 && !late {
 			poke = nil // one at a time
 		}
 		select {
-		case <-w.ready: // what was begun goes on: its end is near, and half of it is worth nothing
+		case <-w.ready:
 			return nil
-		case <-relieved:
+		case <-ended:
+			running--
+			late = running > 0
+		case <-timer.C:
+			late = true
 		case <-poke:
 		case <-ctx.Done():
-			stop()
 			return cause(ctx)
 		}
 	}
-}
-
-// relieve begins to send a finished object for its memory. done is closed when
-// that has ended, nil if there is none; stop ends it. It is the object's owner
-// who waits for the end: w may get memory from elsewhere while that server is
-// slow.
-func (p *pool) relieve(w *waiter) (done chan struct{}, stop func()) {
-	b := p.nextHeld(w)
-	if b == nil {
-		return nil, func() {}
-	}
-	done = make(chan struct{})
-	ctx, stop := context.WithCancel(context.Background())
-	go func() {
-		defer close(done)
-		defer stop()
-		b.relieve(ctx)
-	}()
-	return done, stop
 }
 
 // give takes pages back.
@@ -360,11 +373,10 @@ func (p *pool) hold(b *Pending) {
 	if b.place == nil {
 		b.place = p.held.PushBack(b)
 	}
-	const enough = 8 // bodies sent at once to make room
-	for _, w := range p.taking[:min(enough, len(p.taking))] {
+	for _, w := range p.taking[:min(mostRelief, len(p.taking))] {
 		w.nudge()
 	}
-	for _, w := range p.admitting[:min(enough, len(p.admitting))] {
+	for _, w := range p.admitting[:min(mostRelief, len(p.admitting))] {
 		w.nudge()
 	}
 }

@@ -244,6 +244,46 @@ func TestMemoryIsNotWaitedForAtASlowServer(t *testing.T) {
 	})
 }
 
+// A finished object whose server hangs does not keep the memory of the next one
+// from whoever waits.
+func TestReliefGoesOnBesideASlowServer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShared(256, 8, small)
+		hung, quick := newBucket(), newBucket()
+		hung.onRequest = func(ctx context.Context, op string) error {
+			<-ctx.Done()
+			return ctx.Err()
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		first, err := finish(ctx, hung.sharing(s), "first", data(128))
+		if err != nil {
+			t.Fatal(err)
+		}
+		first.Hold()
+		e := quick.sharing(s)
+		second, err := finish(t.Context(), e, "second", data(100))
+		if err != nil {
+			t.Fatal(err)
+		}
+		second.Hold()
+		began := time.Now()
+		if _, err := deliver(t.Context(), e, "next", data(20)); err != nil { // waits for its admission
+			t.Error(err)
+		}
+		if took := time.Since(began); took > 2*slowRelief {
+			t.Errorf("it took %v", took)
+		}
+		if _, err := second.Commit(t.Context()); err != nil {
+			t.Error(err)
+		}
+		wantObject(t, quick, "second", data(100))
+		cancel()
+		time.Sleep(time.Second) // until its Create has been given up
+		first.Abort(ctx)
+		atRest(t, e)
+	})
+}
+
 // A client that panics while another engine's stream makes room fails its own
 // object, not the process and not the other.
 func TestPanicWhileRoomIsMadeFailsItsObject(t *testing.T) {
