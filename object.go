@@ -25,19 +25,19 @@ func (o *object) abort(d *delivery) {
 	left := o.pending.Abort(d.caller)
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.addOrphan(left)
+	d.addOrphans(left)
 	o.pending = nil
 }
 
 // settled lets go of an object that is committed, and reports what lies beside it.
 func (o *object) settled(d *delivery) {
-	d.orphan(o.pending.Leftover())
+	d.orphaned(o.pending.Leftover())
 	o.pending = nil
 }
 
 // retain keeps an object for another commit.
 func (o *object) retain(ctx context.Context, d *delivery) {
-	d.orphan(o.pending.Leftover()) // as long as an unknown commit is one
+	d.orphaned(o.pending.Leftover()) // as long as an unknown commit is one
 	o.pending.Retain(ctx)
 }
 
@@ -81,10 +81,10 @@ func (d *delivery) leave() {
 	var wait sync.WaitGroup
 	for s := range filling {
 		wait.Go(func() {
-			o := s.stream.Abort()
+			left := s.stream.Abort()
 			d.mu.Lock()
 			defer d.mu.Unlock()
-			d.addOrphan(o)
+			d.addOrphans(left)
 		})
 	}
 	wait.Wait()
@@ -174,12 +174,12 @@ func (s *objectSink) Finish() error {
 }
 
 func (s *objectSink) Abort() {
-	o := s.stream.Abort()
+	left := s.stream.Abort()
 	s.d.mu.Lock()
 	defer s.d.mu.Unlock()
 	if !s.d.left {
 		delete(s.d.filling, s)
-		s.d.addOrphan(o)
+		s.d.addOrphans(left)
 	}
 }
 
@@ -191,26 +191,33 @@ func (s *objectSink) failed(err error) error {
 }
 
 func (d *delivery) finished(s *objectSink, o *object) {
+	if !d.has(s, o) { // the table has its report
+		o.pending.Abort(d.caller)
+	}
+}
+
+// has adds a finished object to the table's, unless the run was abandoned.
+func (d *delivery) has(s *objectSink, o *object) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.left { // the table has its report
-		o.pending.Abort(d.caller)
-		return
+	if d.left {
+		return false
 	}
 	delete(d.filling, s)
 	d.objects = append(d.objects, o)
+	return true
 }
 
-func (d *delivery) orphan(o *upload.Orphan) {
+func (d *delivery) orphaned(left []upload.Orphan) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if !d.left {
-		d.addOrphan(o)
+		d.addOrphans(left)
 	}
 }
 
-func (d *delivery) addOrphan(o *upload.Orphan) {
-	o.Each(func(key, id string, err error) {
-		d.orphans = append(d.orphans, Orphan{Key: key, UploadID: id, Err: err})
-	})
+func (d *delivery) addOrphans(left []upload.Orphan) {
+	for _, o := range left {
+		d.orphans = append(d.orphans, Orphan{Key: o.Key, UploadID: o.UploadID, Err: o.Err})
+	}
 }

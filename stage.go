@@ -46,11 +46,7 @@ func stageAll(ctx context.Context, ds ...*delivery) {
 			if d.w.opts.dryRun {
 				return nil
 			}
-			err := o.pending.Stage(ctx)
-			if err == nil {
-				d.orphan(o.pending.Leftover())
-			}
-			return err
+			return o.pending.Stage(ctx)
 		})
 	}
 	for _, d := range ds {
@@ -62,6 +58,10 @@ func stageAll(ctx context.Context, ds ...*delivery) {
 	for _, d := range ds {
 		if first != nil {
 			d.settle(ctx, first, false)
+		} else {
+			for _, o := range d.objects {
+				d.orphaned(o.pending.Leftover())
+			}
 		}
 		d.done()
 	}

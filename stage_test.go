@@ -212,6 +212,27 @@ func TestStageFails(t *testing.T) {
 	}
 }
 
+// TestStageOrphans has each upload that nobody can remove once, though the table is
+// given up after it was staged.
+func TestStageOrphans(t *testing.T) {
+	for _, together := range []bool{false, true} {
+		srv := newServer(t)
+		srv.Fail(s3writertest.Fault{Op: "CreateMultipartUpload", Key: "good.csv", N: 1, When: s3writertest.After, Cut: true})
+		srv.Fail(s3writertest.Fault{Op: "UploadPart", Key: "bad.csv", Code: "NoSuchUpload"})
+		var opts []s3writer.Option
+		if together {
+			opts = append(opts, s3writer.WithAllOrNothing())
+		}
+		s, err := newWriter(t, srv, opts...).Stage(t.Context(), csv("good.csv", pattern(small)), csv("bad.csv", pattern(small)))
+		if err == nil {
+			t.Fatal("staged what has failed")
+		}
+		if o := s.Report().Orphans; len(o) != 1 || o[0].Key != "good.csv" || o[0].UploadID != "" {
+			t.Errorf("together %v: orphans %+v", together, o)
+		}
+	}
+}
+
 // TestCommitWhenOneIsGone commits nothing, also of other documents.
 func TestCommitWhenOneIsGone(t *testing.T) {
 	srv := newServer(t)

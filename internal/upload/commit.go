@@ -59,8 +59,8 @@ type Pending struct {
 	body  *part // held in memory, nil otherwise
 	small bool  // body is in memory of its own, not in pages
 	id    string
-	lost  bool    // an answer to Create never came
-	left  *Orphan // of a Stage that failed
+	lost  bool     // an answer to Create never came
+	left  []Orphan // of Stages that failed, by their IDs
 	parts []types.CompletedPart
 	state State
 	ended bool
@@ -167,7 +167,7 @@ func (p *Pending) stage(ctx context.Context) error {
 	p.body.number = 1
 	done, err := p.engine.sendPart(ctx, p.settings, id, p.body, nil)
 	if err != nil {
-		p.leave(p.engine.discard(p.caller, p.settings, id, false)) // the body is still here
+		p.left = append(p.left, p.engine.discard(p.caller, p.settings, id, false)...) // the body is still here
 		return err
 	}
 	p.id, p.parts = id, []types.CompletedPart{done}
@@ -330,10 +330,9 @@ func (p *Pending) complete(ctx context.Context, a attempt) (Result, error) {
 }
 
 // Abort removes what was sent. It may be called more than once, and leaves a
-// committed object alone. It returns what is left in the bucket, nil if nothing
-// is. The upload of a commit whose outcome is unknown stays: the object may be
+// committed object alone. It returns what is left in the bucket. The upload of a commit whose outcome is unknown stays: the object may be
 // made of it.
-func (p *Pending) Abort(ctx context.Context) *Orphan {
+func (p *Pending) Abort(ctx context.Context) []Orphan {
 	defer p.lock()()
 	if p.ended {
 		p.forget()
@@ -341,40 +340,32 @@ func (p *Pending) Abort(ctx context.Context) *Orphan {
 	}
 	p.ended = true
 	p.forget()
-	before := p.left
-	p.left = p.engine.discard(ctx, p.settings, p.id, p.lost)
-	if before != nil && before.UploadID != "" {
-		p.leave(p.engine.discard(ctx, p.settings, before.UploadID, before.Unnamed))
+	ids := []string{p.id}
+	for _, o := range p.left {
+		ids = append(ids, o.UploadID)
+	}
+	p.left = nil
+	for _, id := range ids {
+		p.left = append(p.left, p.engine.discard(ctx, p.settings, id, false)...)
 	}
 	return p.leftover()
 }
 
-// leave notes what could not be removed: one by its name, others without.
-func (p *Pending) leave(o *Orphan) {
-	switch {
-	case o == nil:
-	case p.left == nil:
-		p.left = o
-	default:
-		p.left.Unnamed = true
-	}
-}
-
-// Leftover is what the object has left in the bucket beside itself, nil if
-// nothing: an upload whose ID was in an answer that was lost, or one that could
-// not be aborted.
-func (p *Pending) Leftover() *Orphan {
+// Leftover is what the object has left in the bucket beside itself: an upload
+// whose ID was in an answer that was lost, and those that could not be aborted.
+func (p *Pending) Leftover() []Orphan {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.leftover()
 }
 
-func (p *Pending) leftover() *Orphan {
-	switch {
-	case p.left != nil && p.left.UploadID != "":
-		return orphaned(p.Key, p.left.UploadID, p.left.Err, p.lost || p.left.Unnamed)
-	case p.state == StateUnknown && p.id != "":
-		return orphaned(p.Key, p.id, p.err, p.lost)
+func (p *Pending) leftover() []Orphan {
+	left := slices.Clone(p.left)
+	if p.state == StateUnknown && p.id != "" {
+		left = append(left, Orphan{Key: p.Key, UploadID: p.id, Err: p.err})
 	}
-	return orphaned(p.Key, "", nil, p.lost || p.left != nil)
+	if p.lost {
+		left = append(left, Orphan{Key: p.Key, Err: errUnnamed})
+	}
+	return left
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http/httptrace"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -246,11 +247,14 @@ func TestAbortNeverHidesTheCause(t *testing.T) {
 	if err == nil || err.Error() != want {
 		t.Errorf("got  %v\nwant %s", err, want)
 	}
-	o := s.Abort()
-	if o == nil || o.UploadID != "upload-1" || o.Key != "dir/k" || !errors.Is(o.Err, ErrAccessDenied) || !strings.Contains(o.Err.Error(), "s3:AbortMultipartUpload") {
+	left := s.Abort()
+	if len(left) != 1 {
+		t.Fatalf("orphans %+v", left)
+	}
+	if o := left[0]; o.UploadID != "upload-1" || o.Key != "dir/k" || !errors.Is(o.Err, ErrAccessDenied) || !strings.Contains(o.Err.Error(), "s3:AbortMultipartUpload") {
 		t.Errorf("orphan %+v", o)
 	}
-	if again := s.Abort(); again != o {
+	if again := s.Abort(); !slices.Equal(again, left) {
 		t.Errorf("a second Abort gives %v", again)
 	}
 	a.Release()
@@ -271,8 +275,8 @@ func TestLostCreateIsAnOrphan(t *testing.T) {
 			if err == nil {
 				t.Fatal("no error")
 			}
-			if o := s.Abort(); o == nil || o.UploadID != "" {
-				t.Errorf("orphan %+v", o)
+			if left := s.Abort(); len(left) != 1 || left[0].UploadID != "" {
+				t.Errorf("orphans %+v", left)
 			}
 			a.Release()
 			continue
@@ -283,8 +287,8 @@ func TestLostCreateIsAnOrphan(t *testing.T) {
 		if _, err := p.Commit(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if o := p.Leftover(); o == nil || o.UploadID != "" {
-			t.Errorf("leftover %+v", o)
+		if left := p.Leftover(); len(left) != 1 || left[0].UploadID != "" {
+			t.Errorf("leftover %+v", left)
 		}
 		a.Release()
 		atRest(t, e)
@@ -351,12 +355,22 @@ func TestFailedStage(t *testing.T) {
 }
 
 // What a Stage that failed has left is not forgotten when the next one fails, or
-// does not.
+// does not, and removed, or named, in the end.
 func TestStagedTwice(t *testing.T) {
-	for _, again := range []bool{false, true} {
+	for _, test := range []struct {
+		again  bool // it fails again
+		denied int  // aborts that are
+		left   []string
+	}{
+		{false, 1, nil},
+		{true, 1, nil},
+		{true, 2, nil},
+		{true, 100, []string{"upload-1", "upload-2"}},
+	} {
+		again := test.again
 		b := newBucket()
 		b.before = func(op string, n int) error {
-			if op == opPart && (n == 1 || again) || op == opAbort && n == 1 {
+			if op == opPart && (n == 1 || again) || op == opAbort && n <= test.denied {
 				return refused(403, "AccessDenied")
 			}
 			return nil
@@ -369,8 +383,12 @@ func TestStagedTwice(t *testing.T) {
 		if err := p.Stage(t.Context()); (err != nil) != again {
 			t.Fatal(err)
 		}
-		if o := p.Abort(t.Context()); o != nil || len(b.open()) > 0 {
-			t.Errorf("again %v: %d uploads are open, left is %v", again, len(b.open()), o)
+		var named []string
+		for _, o := range p.Abort(t.Context()) {
+			named = append(named, o.UploadID)
+		}
+		if open := b.open(); !slices.Equal(named, test.left) || len(open) != len(test.left) {
+			t.Errorf("again %v, %d aborts denied: the uploads %v are open, %v are named", again, test.denied, open, named)
 		}
 	}
 }

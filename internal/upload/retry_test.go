@@ -259,7 +259,7 @@ func TestAbortDoesNotWaitForItsTurn(t *testing.T) {
 		}
 		e := newEngine(Config{Client: b, Bucket: "b", Memory: 4096, Concurrency: 2, Logger: quiet()}, small, defaultPace)
 		ctx, cancel := context.WithCancel(t.Context())
-		orphans := make(chan *Orphan, 5)
+		orphans := make(chan []Orphan, 5)
 		for i := range cap(orphans) {
 			go func() {
 				s := e.Open(ctx, admit(t, e), Object{Key: fmt.Sprint(i)})
@@ -272,7 +272,7 @@ func TestAbortDoesNotWaitForItsTurn(t *testing.T) {
 		began := time.Now()
 		cancel()
 		for range cap(orphans) {
-			if o := <-orphans; o != nil {
+			for _, o := range <-orphans {
 				t.Errorf("an upload was left: %v", o.Err)
 			}
 		}

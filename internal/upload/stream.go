@@ -34,7 +34,7 @@ type Stream struct {
 	size     int64
 	crc      uint64
 	ended    bool
-	orphan   *Orphan
+	orphans  []Orphan
 
 	sending sync.WaitGroup
 	queue   chan struct{}
@@ -51,20 +51,6 @@ type Stream struct {
 type Orphan struct {
 	Key, UploadID string // no ID: the answer that named it was lost
 	Err           error  // why it could not be removed
-	Unnamed       bool   // the answer that named another one was lost, too
-}
-
-// Each calls f for each upload that o stands for; o may be nil.
-func (o *Orphan) Each(f func(key, uploadID string, err error)) {
-	switch {
-	case o == nil:
-		return
-	case o.UploadID != "":
-		f(o.Key, o.UploadID, o.Err)
-	}
-	if o.UploadID == "" || o.Unnamed {
-		f(o.Key, "", errUnnamed)
-	}
 }
 
 // Open begins an object. Cancelling ctx, which is the table's, ends everything
@@ -385,13 +371,13 @@ func (s *Stream) settle() {
 
 // Abort ends the stream and removes what it has sent. It waits for the parts in
 // flight; it may be called at any time, more than once, and after Finish, when
-// it does nothing. It returns what could not be removed, nil if nothing is left.
-func (s *Stream) Abort() *Orphan {
+// it does nothing. It returns what could not be removed.
+func (s *Stream) Abort() []Orphan {
 	s.fail(errAborted)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ended {
-		return s.orphan
+		return s.orphans
 	}
 	s.ended = true
 	s.sending.Wait()
@@ -401,8 +387,8 @@ func (s *Stream) Abort() *Orphan {
 	}
 	s.settle()
 	s.admission.leave(s.account, nil)
-	s.orphan = s.engine.discard(s.caller(), s.settings, s.id, s.lost)
-	return s.orphan
+	s.orphans = s.engine.discard(s.caller(), s.settings, s.id, s.lost)
+	return s.orphans
 }
 
 // caller is whose end means that nobody waits any more.
@@ -413,26 +399,16 @@ func (s *Stream) caller() context.Context {
 	return s.parent
 }
 
-// discard removes an upload and says what it could not remove.
-func (e *Engine) discard(ctx context.Context, s *settings, id string, lost bool) *Orphan {
-	if id == "" && !lost {
-		return nil
-	}
-	var failed error
+// discard removes an upload and says what it could not remove: the upload, and one
+// that has no name, if an answer to Create was lost.
+func (e *Engine) discard(ctx context.Context, s *settings, id string, lost bool) (left []Orphan) {
 	if id != "" {
-		failed = e.abortUpload(ctx, s, id)
+		if err := e.abortUpload(ctx, s, id); err != nil {
+			left = append(left, Orphan{Key: s.key, UploadID: id, Err: err})
+		}
 	}
-	return orphaned(s.key, id, failed, lost)
-}
-
-// orphaned is what is left of an upload that could not be removed, or of one that
-// has no name: nil if there is neither.
-func orphaned(key, id string, failed error, lost bool) *Orphan {
-	switch {
-	case failed != nil:
-		return &Orphan{Key: key, UploadID: id, Err: failed, Unnamed: lost}
-	case lost:
-		return &Orphan{Key: key, Err: errUnnamed}
+	if lost {
+		left = append(left, Orphan{Key: s.key, Err: errUnnamed})
 	}
-	return nil
+	return left
 }

@@ -259,12 +259,11 @@ func (t trial) run() {
 	var wg sync.WaitGroup
 	for key, body := range want {
 		wg.Go(func() {
-			res, orphan, err := t.deliver(key, body)
+			res, orphans, err := t.deliver(key, body)
 			mu.Lock()
 			defer mu.Unlock()
-			if orphan != nil {
-				left[orphan.UploadID] = true
-				left[""] = left[""] || orphan.Unnamed || errors.Is(orphan.Err, errUnnamed)
+			for _, o := range orphans {
+				left[o.UploadID] = true
 			}
 			t.judge(key, body, res, err)
 		})
@@ -279,7 +278,7 @@ func (t trial) run() {
 	atRest(t.T, t.engine)
 }
 
-func (t trial) deliver(key, body string) (Result, *Orphan, error) {
+func (t trial) deliver(key, body string) (Result, []Orphan, error) {
 	a, err := t.engine.Admit(t.Context(), 0)
 	if err != nil {
 		return Result{}, nil, err
