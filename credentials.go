@@ -416,7 +416,7 @@ func (r *refreshing) Retrieve(ctx context.Context) (aws.Credentials, error) {
 	// would hold up every later request.
 	ctx, cancel := context.WithTimeout(ctx, refreshTimeout)
 	defer cancel()
-	c, err := r.provider().Retrieve(ctx)
+	c, err := r.retrieve(ctx)
 	if err == nil && !c.HasKeys() {
 		return c, errors.New("the credentials provider returned no keys")
 	}
@@ -426,6 +426,13 @@ func (r *refreshing) Retrieve(ctx context.Context) (aws.Credentials, error) {
 		r.mu.Unlock()
 	}
 	return c, err
+}
+
+// retrieve makes an error of the provider's panic, which would be one of the cache's
+// own goroutine.
+func (r *refreshing) retrieve(ctx context.Context) (c aws.Credentials, err error) {
+	defer recovered("the credentials provider", &err)
+	return r.provider().Retrieve(ctx)
 }
 
 // AdjustExpiresBy shortens the window (by is negative) for short sessions, keeping its jitter.

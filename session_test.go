@@ -215,3 +215,24 @@ func TestClockSkew(t *testing.T) {
 		})
 	}
 }
+
+// TestPanickingCredentials end what needs them, not the process.
+func TestPanickingCredentials(t *testing.T) {
+	srv := newServer(t)
+	broken := aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) { panic("vault") })
+	for name, p := range map[string]aws.CredentialsProvider{
+		"own":       broken,
+		"of a role": s3writer.AssumeRole{RoleARN: "arn:aws:iam::123456789012:role/w", Base: broken, Region: "us-east-1"},
+	} {
+		w, err := s3writer.New(t.Context(), bucket, s3writer.WithEndpoint(srv.URL), s3writer.WithCredentials(p))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = w.Write(t.Context(), csv("t.csv", "id\n"))
+		if err == nil || !strings.Contains(err.Error(), "the credentials provider: panic: vault") {
+			t.Errorf("%s: got %v", name, err)
+		}
+		w.CloseIdleConnections()
+	}
+	wantNothing(t, srv)
+}
