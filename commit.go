@@ -35,7 +35,7 @@ func commitAll(ctx context.Context, kept bool, ds ...*delivery) {
 	first, visible := c.failed.Load(), c.visible.Load()
 	for _, d := range ds {
 		d.settle(ctx, first, kept || visible > 0)
-		if whole && d.report.Err != nil && visible > d.unknown() {
+		if whole && d.report.Err != nil && visible > d.doubts.Load() {
 			d.partial()
 		}
 		d.done()
@@ -93,6 +93,7 @@ func (c *commits) object(ctx context.Context, d *delivery, o *object) {
 	if errors.Is(err, ErrCommitUnknown) {
 		o.State = Unknown
 		c.visible.Add(1)
+		d.doubts.Add(1)
 	}
 	d.refused(failed)
 	c.failed.CompareAndSwap(nil, d)
@@ -196,16 +197,6 @@ func culprit(ds []*delivery) *delivery {
 		}
 	}
 	return failed
-}
-
-// unknown counts the objects of which nobody knows what became of them.
-func (d *delivery) unknown() (n int64) {
-	for _, o := range d.objects {
-		if o.State == Unknown {
-			n++
-		}
-	}
-	return n
 }
 
 // partial marks a table that did not become visible, or not all of it, while

@@ -40,7 +40,8 @@ type delivery struct {
 	orphans []Orphan
 
 	warned    []string
-	commitErr error // of the first object that could not be committed
+	commitErr error        // of the first object that could not be committed
+	doubts    atomic.Int64 // objects whose commit has an outcome that nobody knows
 
 	report TableReport
 	ended  atomic.Bool
@@ -304,8 +305,7 @@ func (d *delivery) done() {
 		d.table.discard()
 	}
 	d.report.Duration = time.Since(d.begun)
-	d.tell(true)
-	d.ended.Store(true) // what is still sent of it, another Commit tells
+	d.tell(true) // what is still sent of it, another Commit tells
 }
 
 // tellEvery is how often progress is told of one table.
@@ -318,24 +318,26 @@ func (d *delivery) tell(done bool) {
 		return
 	}
 	now := time.Now().UnixMilli()
-	if d.ended.Load() || !done && d.abandoned() {
-		return
-	}
 	last := d.told.Load()
 	if !done && (now-last < tellEvery.Milliseconds() || !d.told.CompareAndSwap(last, now)) {
 		return
 	}
-	if err := d.w.tell(f, func() Progress { return d.progress(done) }); err != nil {
+	if err := d.tellNow(f, done); err != nil {
 		d.cancel(err)
 	}
 }
 
-// tell calls f with what now returns under the lock: what is told never goes back.
-func (w *Writer) tell(f func(Progress), now func() Progress) (err error) {
-	w.progress.Lock()
-	defer w.progress.Unlock()
+// tellNow calls f with what is true under the lock, so that what is told never goes
+// back, and nothing follows the end.
+func (d *delivery) tellNow(f func(Progress), done bool) (err error) {
+	d.w.progress.Lock()
+	defer d.w.progress.Unlock()
+	if d.ended.Load() || !done && d.abandoned() {
+		return nil
+	}
+	d.ended.Store(done)
 	defer recovered("WithProgress", &err)
-	f(now())
+	f(d.progress(done))
 	return nil
 }
 
