@@ -425,3 +425,11 @@ func TestAllOrNothingInNeed(t *testing.T) {
 		})
 	}
 }
+
+// TestUnboundedMemory is what a budget beyond all memory means.
+func TestUnboundedMemory(t *testing.T) {
+	srv := newServer(t)
+	w := newWriter(t, srv, s3writer.WithMemory(1<<61))
+	write(t, w, csv("t.csv", pattern(large)), csv("u.csv", pattern(small), s3writer.Gzip()))
+	wantObject(t, srv, "t.csv", pattern(large))
+}

@@ -149,7 +149,7 @@ func profileOf(endpoint *string) upload.Profile {
 // serverAt takes note of whose server a client has for an endpoint.
 func (c *connection) serverAt(endpoint *string) {
 	if c.profile = profileOf(endpoint); !c.profile.AWS {
-		c.endpoint = *endpoint
+		c.endpoint = strings.TrimRight(*endpoint, "/")
 	}
 }
 

@@ -242,7 +242,8 @@ func WithLogger(l *slog.Logger) Option {
 
 // WithProgress calls f as tables advance: at most ten times a second per
 // table, and once at its end with Done set. One call at a time per Writer; f
-// should return soon.
+// should return soon: tables wait for it, and a Write does not end before it
+// has returned.
 func WithProgress(f func(Progress)) Option {
 	return func(o *options) {
 		o.set("WithProgress")

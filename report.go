@@ -72,7 +72,10 @@ func (s State) String() string {
 // Orphan is a multipart upload that could not be aborted, and why. It is
 // invisible, but its parts are stored and billed until it is aborted by
 // somebody who may, or by a lifecycle rule (AbortIncompleteMultipartUpload),
-// which every bucket that is written to should have.
+// which every bucket that is written to should have. The upload of an object whose
+// commit has an unknown outcome is one, too, as long as it is: it is also what
+// [Report].Pending needs to settle that, so commit or abort the Pending, if there
+// is one, rather than the upload.
 type Orphan struct {
 	Key      string
 	UploadID string // "": the answer that named it was lost

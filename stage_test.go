@@ -260,6 +260,22 @@ func TestCommitWhenOneIsGone(t *testing.T) {
 	wantObject(t, srv, "b.csv", pattern(large))
 }
 
+// TestCommitAtTheSameEndpoint however that is written.
+func TestCommitAtTheSameEndpoint(t *testing.T) {
+	srv := newServer(t)
+	id, secret := srv.Credentials()
+	staged := stage(t, newWriter(t, srv), csv("t.csv", pattern(small)))
+	w, err := s3writer.New(t.Context(), bucket, s3writer.WithEndpoint(srv.URL+"/"), s3writer.WithCredentials(s3writer.StaticCredentials(id, secret, "")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.CloseIdleConnections()
+	if _, err := w.Commit(t.Context(), staged); err != nil {
+		t.Error(err)
+	}
+	wantObject(t, srv, "t.csv", pattern(small))
+}
+
 // TestCommitRefusesDocuments that are not for this Writer.
 func TestCommitRefusesDocuments(t *testing.T) {
 	srv := newServer(t)

@@ -34,10 +34,12 @@ type Table struct {
 	// fs.File that is regular by its Stat, or something with a Size, such as a
 	// *bytes.Reader, a *strings.Reader or an *io.SectionReader; given plainly,
 	// from [File] or from [SourceFunc]. It is read from where it stands, as Seek
-	// tells, and is then left at its end, also if the table fails. One that
-	// changes its size while it is read fails the table. Everything else, a
-	// pipe, an empty file, a type with a Read of its own around another's
-	// ReadAt, is read in sequence.
+	// tells, and is then left at its end, also if the table fails. Its ReadAt
+	// is called by several goroutines at once, as io.ReaderAt allows. One that
+	// changes its size while it is read fails the table, and so does one that
+	// is not as long as it says, as under /sys. Everything else, a pipe, an
+	// empty file, a type with a Read of its own around another's ReadAt, is
+	// read in sequence.
 	Source io.Reader
 
 	// Columns, if set, says that the source has no header row, and names its

@@ -84,7 +84,7 @@ type waiter struct {
 }
 
 func newPool(memory int64, l limits) *pool {
-	budget := memory * l.pages / 8
+	budget := memory/8*l.pages + memory%8*l.pages/8 // no product overflows
 	return &pool{
 		page:       l.page,
 		memory:     memory,
