@@ -78,6 +78,8 @@ type separatorScan struct {
 	next int  // where the next stripe begins
 	odd  bool // a quote stands where none may stand
 
+	doubled bool // a quote within quotes was found, two of them in the text
+
 	inside    uint64 // all ones: within quotes at next
 	separator uint64 // 1: the byte before next is a separator
 	closing   uint64 // 1: the byte before next is a closing quote
@@ -123,6 +125,9 @@ func (s *separatorScan) dropQuoted(pos, words int) bool {
 		found := s.bitmap.separators[i] &^ in
 		opening, closing := quotes&in, quotes&^in
 		behind := closing<<1 | closed
+		if opening&behind != 0 {
+			s.doubled = true
+		}
 		stray := opening &^ (found<<1 | separator | behind)
 		follow := behind &^ (found | quotes)
 		separator, closed = found>>63, closing>>63

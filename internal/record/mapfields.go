@@ -17,8 +17,8 @@ const sharedRows = 1 << 15
 // and at most MaxRow bytes.
 func (d *Dialect) mapFields(v *Vector, unquoted bool) (rows int, ok bool) {
 	text, width := v.Text, v.Fields
-	off, ok := d.mapSeparators(text, unquoted || d.NoQuote)
-	v.Off, v.Stride, rows = off, width, (len(off)-1)/width
+	off, whole, ok := d.mapSeparators(text, unquoted || d.NoQuote)
+	v.Off, v.Stride, v.Whole, rows = off, width, whole, (len(off)-1)/width
 	if ok = ok && (len(off)-1)%width == 0; ok {
 		var crlf bool
 		if crlf, ok = linesAsRows(text, off, rows, width); ok && (crlf || rows > sharedRows) {
@@ -30,18 +30,19 @@ func (d *Dialect) mapFields(v *Vector, unquoted bool) (rows int, ok bool) {
 	}
 	if !ok {
 		offsets.give(v.Off)
-		v.Off = nil
+		v.Off, v.Whole = nil, false
 	}
 	return rows, ok
 }
 
 // mapSeparators returns 0 and the position behind each separator, the end of
 // the text being one, if text is well-formed. So each row is off[r*width :
-// (r+1)*width+1]: where one ends, the next one begins.
+// (r+1)*width+1]: where one ends, the next one begins. The text is whole if no
+// quoted field has a quote.
 //
 // On one core, rows of 100 bytes are decoded with 6700 MB/s where there are no
 // quotes and 3900 where there are some, with 3900 and 3300 without AVX2.
-func (d *Dialect) mapSeparators(text string, unquoted bool) (off []uint32, ok bool) {
+func (d *Dialect) mapSeparators(text string, unquoted bool) (off []uint32, whole, ok bool) {
 	off = offsets.take(len(text)/8 + min(len(text), stripe) + 2*64)
 	off = off[:cap(off)]
 	off[0] = 0
@@ -57,7 +58,7 @@ func (d *Dialect) mapSeparators(text string, unquoted bool) (off []uint32, ok bo
 		off[n] = uint32(len(text)) + 1
 		n++
 	}
-	return off[:n], !s.odd
+	return off[:n], !s.doubled, !s.odd
 }
 
 // positionsGo writes the position of each bit of words, the first being behind,

@@ -187,6 +187,10 @@ type Vector struct {
 	// width: the fields of a row need not adjoin, and a padded field has the
 	// bounds of nothing (end before start), which reads as NULL.
 	Irregular bool
+
+	// Whole tells that the text of every quoted field is what stands between its
+	// quotes: there are no quotes and no escapes in it.
+	Whole bool
 }
 
 // raw returns the bytes of a field as they stand; ok is false for a padded field.
@@ -207,6 +211,8 @@ func (v *Vector) value(row, field int) Value {
 		return Value{}
 	case d == nil, d.verbatim(raw):
 		return TextValue(raw)
+	case v.Whole && d.quoted(raw):
+		return TextValue(raw[1 : len(raw)-1])
 	default:
 		return d.value(raw)
 	}
@@ -224,6 +230,8 @@ func (v *Vector) text(row, field int, scratch []byte) (s string, null bool, _ []
 		return raw, v.null(row, field), scratch
 	case d.verbatim(raw):
 		return raw, false, scratch
+	case v.Whole && d.quoted(raw):
+		return raw[1 : len(raw)-1], false, scratch
 	case !d.quoted(raw) && raw == d.Null:
 		return "", true, scratch
 	}
