@@ -11,7 +11,7 @@ import (
 const (
 	firstLimit = 2
 	leastLimit = 4 // what probing goes back to at least
-	farLimit   = 16
+	farLimit   = 32
 	mostLimit  = 256
 	far        = 15 * time.Millisecond // a server that answers no faster is far away
 

@@ -21,10 +21,10 @@ const idlePages = 4
 // waits for another one's progress: either it has pages of its own in flight,
 // or enough to send, or room in its reserve.
 //
-// Pages may take five eighths of the memory. The rest is for the state of the
-// tables beside them, for requests, and for what the garbage collector leaves
-// lying: it collects when the heap has grown to twice what lives, so a heap
-// full of pages would reach twice the budget.
+// Pages may take five eighths of a small memory and three quarters of a large
+// one. The rest is for the state of the tables beside them, for requests, and for
+// what the garbage collector leaves lying: it collects when the heap has grown to
+// twice what lives, so a heap full of pages would reach twice the budget.
 type pool struct {
 	page       int64
 	memory     int64
@@ -84,7 +84,8 @@ type waiter struct {
 }
 
 func newPool(memory int64, l limits) *pool {
-	budget := memory/8*l.pages + memory%8*l.pages/8 // no product overflows
+	least := memory/8*l.pages + memory%8*l.pages/8 // no product overflows
+	budget := max(least, min(memory/4*3, memory-l.beside))
 	return &pool{
 		page:       l.page,
 		memory:     memory,

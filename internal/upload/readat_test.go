@@ -227,8 +227,8 @@ func TestReadsDoNotRunAhead(t *testing.T) {
 		t.Errorf("%d parts are read at once, want %d", n, parallelReads)
 	}
 	close(read)
-	const most = 2 + queuedParts + parallelReads // sent, in the queue, read
-	waitFor(t, func() bool { return e.Stats().InFlight == 2 && len(s.queue) == queuedParts })
+	most := 2 + cap(s.queue) + parallelReads // sent, in the queue, read
+	waitFor(t, func() bool { return e.Stats().InFlight == 2 && len(s.queue) == cap(s.queue) })
 	linger()
 	if n := parts(); n > most {
 		t.Errorf("%d parts were begun, want at most %d", n, most)

@@ -5,7 +5,8 @@ import "fmt"
 // limits are what S3 and the engine allow; tests use smaller ones.
 type limits struct {
 	page     int64 // bytes of a page
-	pages    int64 // eighths of the memory that pages may take
+	pages    int64 // eighths of the memory that pages may take at least
+	beside   int64 // of a memory larger than four times this, pages may take three quarters
 	minPart  int64 // the least a part that is not the last may have
 	basePart int64 // the size parts start with, and the largest body of a single put
 	maxPart  int64 // the most S3 takes in one part
@@ -18,6 +19,7 @@ type limits struct {
 var s3Limits = limits{
 	page:     256 << 10,
 	pages:    5,
+	beside:   24 << 20,
 	minPart:  5 << 20,
 	basePart: 8 << 20,
 	maxPart:  5 << 30,
@@ -28,7 +30,7 @@ var s3Limits = limits{
 }
 
 func (l limits) divided(n int64) limits {
-	for _, size := range []*int64{&l.page, &l.minPart, &l.basePart, &l.maxPart, &l.round, &l.level} {
+	for _, size := range []*int64{&l.page, &l.beside, &l.minPart, &l.basePart, &l.maxPart, &l.round, &l.level} {
 		*size /= n
 	}
 	return l

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
@@ -13,6 +14,14 @@ import (
 // be sent. Until there are fewer, the next one is not begun: it would only hold
 // memory.
 const queuedParts = 1
+
+// earlyParts is how many more may wait until the server has opened the upload:
+// as many as a third of the memory for pages holds. A server that is far away
+// then gets them all at once.
+func (e *Engine) earlyParts() int {
+	third := e.pool.budget / 3 / max(e.limits.basePart, e.cfg.PartSize)
+	return int(min(farLimit, max(0, third-queuedParts)))
+}
 
 // Stream takes the bytes of one object and sends them in parts. Its methods are
 // for one goroutine, but for Abort. It ends with Finish or Abort.
@@ -38,6 +47,7 @@ type Stream struct {
 
 	sending sync.WaitGroup
 	queue   chan struct{}
+	surplus atomic.Int64 // parts in the queue whose places nobody gets
 	opening sync.Once
 	created chan struct{} // closed when Create has ended; made by opening
 	id      string        // valid after created
@@ -56,7 +66,7 @@ type Orphan struct {
 // Open begins an object. Cancelling ctx, which is the table's, ends everything
 // that is done for it. A wrong object shows in the first Write or in Finish.
 func (e *Engine) Open(ctx context.Context, a *Admission, o Object) *Stream {
-	s := &Stream{engine: e, admission: a, object: o, began: time.Now(), parent: ctx, queue: make(chan struct{}, queuedParts)}
+	s := &Stream{engine: e, admission: a, object: o, began: time.Now(), parent: ctx, queue: make(chan struct{}, queuedParts+e.earlyParts())}
 	s.ctx, s.cancel = context.WithCancelCause(ctx)
 	if err := s.prepare(); err != nil {
 		s.fail(err)
@@ -271,7 +281,28 @@ func (s *Stream) open() {
 		if err != nil {
 			s.refused(err)
 		}
+		s.narrow()
 	})
+}
+
+// narrow takes the room for early parts out of the queue, and has parts that are
+// in it leave their place taken.
+func (s *Stream) narrow() {
+	for surplus := cap(s.queue) - queuedParts; surplus > 0; surplus-- {
+		select {
+		case s.queue <- struct{}{}:
+		default:
+			s.surplus.Store(int64(surplus))
+			return
+		}
+	}
+}
+
+// leave gives a part's place in the queue to the next one.
+func (s *Stream) leave() {
+	if s.surplus.Add(-1) < 0 {
+		<-s.queue
+	}
 }
 
 // refused is fail for what was sent in the background: whoever fills the
@@ -293,7 +324,7 @@ func (s *Stream) recovered() {
 }
 
 func (s *Stream) upload(p *part) error {
-	begun := sync.OnceFunc(func() { <-s.queue })
+	begun := sync.OnceFunc(s.leave)
 	defer begun()
 	<-s.created // ends soon when the context does
 	if s.id == "" {

@@ -504,3 +504,70 @@ func waitFor(t *testing.T, cond func() bool) {
 	}
 	t.Fatal("condition never came true")
 }
+
+// While a server has yet to open the upload, parts are filled for it, in a share
+// of the memory; once it has, no more of them than can be sent.
+func TestPartsAreFilledBeforeTheUploadIsOpen(t *testing.T) {
+	b := newBucket()
+	const sent = 20
+	opened, let := make(chan struct{}), make(chan struct{}, sent)
+	b.onRequest = func(_ context.Context, op string) error {
+		switch op {
+		case opCreate:
+			<-opened
+		case opPart:
+			<-let
+		}
+		return nil
+	}
+	e := b.engine(func(c *Config) { c.Concurrency = 2; c.Memory = 24 * small.basePart; c.PartSize = small.basePart })
+	const early = 8 // a third
+	a := admit(t, e)
+	s := e.Open(t.Context(), a, Object{Key: "k"})
+	body := data(int(small.basePart) * 40)
+	var taken atomic.Int64
+	done := make(chan error)
+	go func() {
+		r := bytes.NewReader(body)
+		_, err := s.ReadFrom(readerFunc(func(p []byte) (int, error) {
+			n, err := r.Read(p)
+			taken.Add(int64(n))
+			return n, err
+		}))
+		done <- err
+	}()
+	linger := func() {
+		for range 1000 {
+			yield()
+		}
+	}
+	waitFor(t, func() bool { return taken.Load() >= early*small.basePart })
+	linger()
+	if n := taken.Load(); n != early*small.basePart {
+		t.Errorf("%d bytes were taken before the upload is open, want %d parts", n, early)
+	}
+	close(opened)
+	for range sent {
+		let <- struct{}{}
+	}
+	const most = sent + 2 + queuedParts + 1 // in flight, in the queue, full
+	waitFor(t, func() bool { return len(let) == 0 && e.Stats().InFlight == 2 && len(s.queue) == cap(s.queue) })
+	linger()
+	if n := taken.Load(); n > most*small.basePart {
+		t.Errorf("%d bytes were taken when %d parts were sent", n, sent)
+	}
+	close(let)
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	p, err := s.Finish()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	a.Release()
+	wantObject(t, b, "k", body)
+	atRest(t, e)
+}
