@@ -117,6 +117,7 @@ func (w *wire) sendTo(conn net.Conn) (n int64, err error) {
 			return n, errBodyEnded
 		}
 		p := b.part.at(b.off)
+		p = p[:min(len(p), burst)] // each is progress, also over a line that is slow
 		w.mu.Unlock()
 		c, err := conn.Write(p)
 		w.mu.Lock()

@@ -69,6 +69,36 @@ func TestPagesAreSentAsTheyLie(t *testing.T) {
 	})
 }
 
+// A line on which many parts share a kilobyte a second is no stall: progress is
+// told before a page is through.
+func TestSlowLineIsProgress(t *testing.T) {
+	page := data(256 << 10)
+	p := &part{page: int64(len(page)), size: int64(len(page)), pages: [][]byte{page}}
+	told := 0
+	_, w := lend(t.Context(), &body{part: p, progress: func() { told++ }})
+	w.take(p.size)
+	c := &counting{}
+	n, err := sendBody(c, io.LimitReader(w, p.size))
+	if err != nil || n != p.size {
+		t.Fatalf("sent %d bytes: %v", n, err)
+	}
+	const slowest = 128 << 10 // in defaultPace.stall: 2 KiB/s
+	if c.most > slowest || told < c.writes {
+		t.Errorf("%d writes of at most %d bytes; progress was told %d times", c.writes, c.most, told)
+	}
+}
+
+// counting is a connection that takes everything.
+type counting struct {
+	net.Conn
+	writes, most int
+}
+
+func (c *counting) Write(p []byte) (int, error) {
+	c.writes, c.most = c.writes+1, max(c.most, len(p))
+	return len(p), nil
+}
+
 // A server that answers early and takes no more does not keep the pages, which
 // are another table's next.
 func TestNothingReadsAPartAfterItsRequest(t *testing.T) {
