@@ -66,9 +66,10 @@ func TestHeadersOfEachRequest(t *testing.T) {
 			opts := append(test.opts, s3writer.WithAWSConfig(srv.Config()), s3writer.WithLogger(slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))))
 			w := mustNew(t, opts...)
 			report := write(t, w, csv("small.csv", pattern(small)), csv("large.csv", pattern(large)))
-			failed, err := w.Write(t.Context(), s3writer.NewTable("fails.csv", failing(pattern(large), errBroken)))
+			srv.Fail(s3writertest.Fault{Op: "UploadPart", N: 1, Status: http.StatusForbidden})
+			failed, err := w.Write(t.Context(), csv("fails.csv", pattern(large)))
 			if err == nil {
-				t.Error("the table with the broken source was delivered")
+				t.Error("the table with the refused part was delivered")
 			}
 			srv.Fail(s3writertest.Fault{Op: "CompleteMultipartUpload", N: 1, When: s3writertest.After, Cut: true})
 			srv.Fail(s3writertest.Fault{Op: "CompleteMultipartUpload", N: 2, Times: 1, Status: http.StatusForbidden})

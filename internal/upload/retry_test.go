@@ -263,7 +263,9 @@ func TestAbortDoesNotWaitForItsTurn(t *testing.T) {
 		for i := range cap(orphans) {
 			go func() {
 				s := e.Open(ctx, admit(t, e), Object{Key: fmt.Sprint(i)})
-				s.Write(data(500))
+				for err := error(nil); err == nil; {
+					_, err = s.Write(data(500))
+				}
 				orphans <- s.Abort()
 			}()
 		}
