@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -194,4 +195,51 @@ func cancelled(t *testing.T, table func(*hang, *s3writertest.Server) s3writer.Ta
 		t.Errorf("reported %+v", r.report)
 	}
 	return r.at.Sub(begin)
+}
+
+// TestCancelEndsAllAborts cancels what has much to clean up, of a server that does
+// not answer: the time for that is one for all of it.
+func TestCancelEndsAllAborts(t *testing.T) {
+	const limit = 250 * time.Millisecond
+	const objects = 700 // more than are aborted at once
+	rows := "id\n" + strings.Repeat("1234567\n", objects)
+	for _, test := range []struct {
+		name string
+		op   string // the first request that hangs, besides all aborts
+		run  func(context.Context, *s3writer.Writer, *s3writer.Staged) error
+	}{
+		{"Abort", "AbortMultipartUpload", func(ctx context.Context, w *s3writer.Writer, s *s3writer.Staged) error {
+			return w.Abort(ctx, s)
+		}},
+		{"Stage", "UploadPart", func(ctx context.Context, w *s3writer.Writer, _ *s3writer.Staged) error {
+			_, err := w.Stage(ctx, csv("again.csv", rows, s3writer.SplitRows(1)))
+			return err
+		}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			var took []time.Duration
+			for range 3 {
+				srv := newServer(t)
+				w := newWriter(t, srv)
+				var s *s3writer.Staged
+				if test.op == "AbortMultipartUpload" {
+					s = stage(t, w, csv("t.csv", rows, s3writer.SplitRows(1)))
+				}
+				over := make(chan struct{})
+				ctx, cancel := context.WithCancel(t.Context())
+				began := make(chan time.Time, 1)
+				reached := sync.OnceFunc(func() { began <- time.Now(); cancel() })
+				srv.Fail(s3writertest.Fault{Op: test.op, Hang: over, Hook: func(*http.Request) { reached() }})
+				srv.Fail(s3writertest.Fault{Op: "AbortMultipartUpload", Hang: over})
+				if err := test.run(ctx, w, s); !errors.Is(err, context.Canceled) {
+					t.Errorf("got %v, want context.Canceled", err)
+				}
+				took = append(took, time.Since(<-began))
+				close(over)
+			}
+			if best := slices.Min(took); best > limit {
+				t.Errorf("it took %v", took)
+			}
+		})
+	}
 }

@@ -157,6 +157,8 @@ func (w *Writer) CloseIdleConnections() {
 func (w *Writer) Write(ctx context.Context, tables ...Table) (*Report, error) {
 	start := time.Now()
 	report := &Report{}
+	ctx, stop := upload.Ending(ctx)
+	defer stop()
 	err := w.write(ctx, tables, report)
 	report.Duration = time.Since(start)
 	return report, err

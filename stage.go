@@ -22,6 +22,8 @@ import (
 // that fails leaves none.
 func (w *Writer) Stage(ctx context.Context, tables ...Table) (*Staged, error) {
 	start := time.Now()
+	ctx, stop := upload.Ending(ctx)
+	defer stop()
 	ds, err := w.prepare(ctx, tables)
 	if err != nil {
 		return w.staged(nil, false), err
@@ -157,6 +159,8 @@ func (w *Writer) target(engine *upload.Engine) target {
 func (w *Writer) Commit(ctx context.Context, staged ...*Staged) (*Report, error) {
 	start := time.Now()
 	report := &Report{}
+	ctx, stop := upload.Ending(ctx)
+	defer stop()
 	err := w.commit(ctx, staged, report)
 	report.Duration = time.Since(start)
 	return report, err
@@ -199,6 +203,8 @@ func (w *Writer) commit(ctx context.Context, staged []*Staged, report *Report) e
 // Abort removes what [Writer.Stage] has staged and what it could not clean up.
 // Objects that are committed stay. The error joins what could not be removed.
 func (w *Writer) Abort(ctx context.Context, staged ...*Staged) error {
+	ctx, stop := upload.Ending(ctx)
+	defer stop()
 	ds, engine, err := w.adopt(ctx, staged)
 	if err != nil {
 		return fmt.Errorf("s3writer: abort: %w", err)

@@ -31,7 +31,7 @@ var small = limits{page: 16, pages: 8, minPart: 64, basePart: 128, maxPart: 1 <<
 
 var hasty = pace{
 	base: time.Microsecond, cap: time.Millisecond, attempts: 5,
-	stall: time.Minute, commitGrace: time.Minute, abortGrace: time.Minute, leastHurry: 100 * time.Millisecond, mostHurry: 200 * time.Millisecond, pauses: pauses{time.Millisecond, 10 * time.Millisecond},
+	stall: time.Minute, commitGrace: time.Minute, abortGrace: time.Minute, hurry: 200 * time.Millisecond, pauses: pauses{time.Millisecond, 10 * time.Millisecond},
 }
 
 // bucket is an S3 in memory, as strict as the real one, with one hook before

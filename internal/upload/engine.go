@@ -348,8 +348,7 @@ type pace struct {
 	stall       time.Duration // how long a request may go without progress
 	commitGrace time.Duration // how long a commit that has begun may take
 	abortGrace  time.Duration
-	leastHurry  time.Duration // how long an answer is waited for when nobody wants it any more
-	mostHurry   time.Duration // and where it is not known how far away the server is
+	hurry       time.Duration // how long answers are waited for when nobody wants them any more, of a server that is near
 	pauses      pauses
 }
 
@@ -361,13 +360,12 @@ var defaultPace = pace{
 	stall:       time.Minute,
 	commitGrace: 2 * time.Minute,
 	abortGrace:  30 * time.Second,
-	leastHurry:  100 * time.Millisecond,
-	mostHurry:   200 * time.Millisecond,
+	hurry:       200 * time.Millisecond,
 	pauses:      pauses{first: 25 * time.Millisecond, most: time.Second},
 }
 
 func (p pace) divided(n time.Duration) pace {
-	for _, d := range []*time.Duration{&p.base, &p.cap, &p.throttled, &p.stall, &p.leastHurry, &p.mostHurry, &p.pauses.first, &p.pauses.most} {
+	for _, d := range []*time.Duration{&p.base, &p.cap, &p.throttled, &p.stall, &p.hurry, &p.pauses.first, &p.pauses.most} {
 		*d /= n
 	}
 	// A machine that tests much at once is slow.

@@ -197,23 +197,7 @@ func (e *Engine) answeredIn(took time.Duration) {
 // long enough for a server that is alive, as far away as it is.
 func (e *Engine) hurry() time.Duration {
 	least := time.Duration(e.answer.Load())
-	if least == 0 {
-		return e.pace.mostHurry
-	}
-	return max(e.pace.leastHurry, min(4*least, 10*e.pace.mostHurry))
-}
-
-// outliving returns a context that ends some time after ctx.
-func outliving(ctx context.Context, while func() time.Duration) (context.Context, func()) {
-	longer, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
-	stop := context.AfterFunc(ctx, func() {
-		timer := time.AfterFunc(while(), func() { cancel(cause(ctx)) })
-		context.AfterFunc(longer, func() { timer.Stop() })
-	})
-	return longer, func() {
-		stop()
-		cancel(nil)
-	}
+	return max(e.pace.hurry, min(5*least, 10*e.pace.hurry))
 }
 
 // tries counts what a request has been through.

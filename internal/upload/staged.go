@@ -79,6 +79,7 @@ func (e *Engine) Adopt(ctx context.Context, o Object, staged Staged) (*Pending, 
 // stays in memory of its own for as long as p.
 func (p *Pending) Retain(ctx context.Context) {
 	defer p.lock()()
+	p.caller = ctx // of the Write before nobody waits any more
 	if p.state == StateUnknown {
 		p.state, p.ended, p.err, p.doubtful = StatePending, false, nil, true
 	}

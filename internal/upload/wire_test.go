@@ -35,7 +35,7 @@ var (
 	wiredLimits = limits{page: 1 << 10, pages: 5, minPart: 4 << 10, basePart: 8 << 10, maxPart: 1 << 20, round: 1 << 10, maxParts: 100, growth: 1400}
 	wiredPace   = pace{
 		base: 100 * time.Microsecond, cap: 2 * time.Millisecond, attempts: 6, throttled: 20 * time.Millisecond,
-		stall: 100 * time.Millisecond, commitGrace: 250 * time.Millisecond, abortGrace: time.Second, leastHurry: 100 * time.Millisecond, mostHurry: 200 * time.Millisecond, pauses: pauses{time.Millisecond, 10 * time.Millisecond},
+		stall: 100 * time.Millisecond, commitGrace: 250 * time.Millisecond, abortGrace: time.Second, hurry: 200 * time.Millisecond, pauses: pauses{time.Millisecond, 10 * time.Millisecond},
 	}
 )
 
