@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -14,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/seed149ec23d/s3writer"
+	"github.com/seed149ec23d/s3writer/s3writertest"
 )
 
 // manyTables are tiny tables below a folder.
@@ -141,5 +144,40 @@ func TestSlowCommits(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// Giving up many tables of a server that does not answer takes no longer than one.
+func TestAllOrNothingGivesUpAllTablesAtOnce(t *testing.T) {
+	const n, limit = 12, 250 * time.Millisecond
+	var took []time.Duration
+	for range 3 {
+		srv := newServer(t)
+		over := make(chan struct{})
+		ctx, cancel := context.WithCancel(t.Context())
+		var uploaded sync.WaitGroup
+		uploaded.Add(n)
+		var began time.Time
+		tables := []s3writer.Table{s3writer.NewTable("last.csv", readerFunc(func([]byte) (int, error) {
+			uploaded.Wait()
+			srv.Fail(s3writertest.Fault{Op: "AbortMultipartUpload", Hang: over})
+			began = time.Now()
+			cancel()
+			return 0, io.EOF
+		}))}
+		for i := range n {
+			table := csv(fmt.Sprintf("t%02d.csv", i), "id\n"+strings.Repeat("1234567\n", large/8))
+			table.Accept = func(s3writer.TableReport) error { uploaded.Done(); return nil }
+			tables = append(tables, table)
+		}
+		report, err := newWriter(t, srv, s3writer.WithAllOrNothing()).Write(ctx, tables...)
+		took = append(took, time.Since(began))
+		close(over)
+		if !errors.Is(err, context.Canceled) || len(report.Orphans) != n {
+			t.Errorf("%d orphans: %v", len(report.Orphans), err)
+		}
+	}
+	if best := slices.Min(took); best > limit {
+		t.Errorf("it took %v", took)
 	}
 }

@@ -33,8 +33,8 @@ func commitAll(ctx context.Context, kept bool, ds ...*delivery) {
 		c.run(ctx, ds)
 	}
 	first, visible := c.failed.Load(), c.visible.Load()
+	settle(ctx, first, kept || visible > 0, ds...)
 	for _, d := range ds {
-		d.settle(ctx, first, kept || visible > 0)
 		if whole && d.report.Err != nil && visible > d.doubts.Load() {
 			d.partial()
 		}
@@ -109,12 +109,15 @@ func (d *delivery) refused(err error) {
 	}
 }
 
-// settle ends the table: what is not committed is given up, or kept for another
+// settle ends tables: what is not committed is given up, or kept for another
 // commit. first is the table whose failure is the reason for that, if there is
 // one.
-func (d *delivery) settle(ctx context.Context, first *delivery, kept bool) {
-	left := slices.ContainsFunc(d.objects, (*object).unsettled)
-	each([]*delivery{d}, func(_ *delivery, o *object) error {
+func settle(ctx context.Context, first *delivery, kept bool, ds ...*delivery) {
+	left := make([]bool, len(ds))
+	for i, d := range ds {
+		left[i] = slices.ContainsFunc(d.objects, (*object).unsettled)
+	}
+	each(ds, func(d *delivery, o *object) error {
 		if kept {
 			o.retain(ctx, d)
 		} else {
@@ -122,14 +125,16 @@ func (d *delivery) settle(ctx context.Context, first *delivery, kept bool) {
 		}
 		return nil
 	})
-	switch {
-	case d.report.Err != nil:
-	case d.commitErr != nil:
-		d.fail(ctx, d.commitErr)
-	case first != nil && left:
-		d.fail(ctx, failedSibling(first))
+	for i, d := range ds {
+		switch {
+		case d.report.Err != nil:
+		case d.commitErr != nil:
+			d.fail(ctx, d.commitErr)
+		case first != nil && left[i]:
+			d.fail(ctx, failedSibling(first))
+		}
+		d.list()
 	}
-	d.list()
 }
 
 // list fills the report with the objects as they are now.

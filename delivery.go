@@ -154,7 +154,7 @@ func (d *delivery) run(ctx context.Context) {
 	}
 	if err != nil {
 		d.fail(ctx, err)
-		d.settle(ctx, nil, false)
+		settle(ctx, nil, false, d)
 	} else if d.w.opts.allOrNothing {
 		for _, o := range d.objects {
 			o.pending.Hold() // it waits for the others, and its memory may be wanted

@@ -56,12 +56,12 @@ func stageAll(ctx context.Context, ds ...*delivery) {
 			d.fail(ctx, d.commitErr)
 		}
 	}
-	first := culprit(ds)
+	if first := culprit(ds); first != nil {
+		settle(ctx, first, false, ds...)
+	}
 	for _, d := range ds {
-		if first != nil {
-			d.settle(ctx, first, false)
-		} else {
-			for _, o := range d.objects {
+		for _, o := range d.objects {
+			if o.unsettled() {
 				d.orphaned(o.pending.Leftover())
 			}
 		}
