@@ -321,6 +321,9 @@ func (w *Writer) engineFor(ctx context.Context, ds []*delivery) (*upload.Engine,
 // connected returns the engine. The first call finds out where the bucket is;
 // others wait for it, but no longer than their context lasts.
 func (w *Writer) connected(ctx context.Context) (*upload.Engine, error) {
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
 	select {
 	case w.connecting <- struct{}{}:
 		defer func() { <-w.connecting }()

@@ -139,6 +139,9 @@ func (w *Writer) target(engine *upload.Engine) target {
 	}
 	if engine != nil {
 		t.Region = engine.Region()
+		if given := engine.GivenRegion(); given != t.Region {
+			t.Given = given
+		}
 	}
 	return t
 }
@@ -167,7 +170,14 @@ func (w *Writer) Commit(ctx context.Context, staged ...*Staged) (*Report, error)
 }
 
 func (w *Writer) commit(ctx context.Context, staged []*Staged, report *Report) error {
+	staged, err := w.mine(staged)
+	if err != nil {
+		return fmt.Errorf("s3writer: commit: %w", err)
+	}
 	ds, _, err := w.adopt(ctx, staged)
+	if unconnected := (*connectError)(nil); errors.As(err, &unconnected) {
+		report.Pending = together(staged)
+	}
 	if err != nil {
 		return fmt.Errorf("s3writer: commit: %w", err)
 	}
@@ -205,6 +215,10 @@ func (w *Writer) commit(ctx context.Context, staged []*Staged, report *Report) e
 func (w *Writer) Abort(ctx context.Context, staged ...*Staged) error {
 	ctx, stop := upload.Ending(ctx)
 	defer stop()
+	staged, err := w.mine(staged)
+	if err != nil {
+		return fmt.Errorf("s3writer: abort: %w", err)
+	}
 	ds, engine, err := w.adopt(ctx, staged)
 	if err != nil {
 		return fmt.Errorf("s3writer: abort: %w", err)
@@ -213,9 +227,7 @@ func (w *Writer) Abort(ctx context.Context, staged ...*Staged) error {
 		return nil
 	}
 	for _, s := range staged {
-		if s != nil {
-			ds = append(ds, w.adoptOrphans(ctx, engine, s))
-		}
+		ds = append(ds, w.adoptOrphans(ctx, engine, s))
 	}
 	each(ds, func(d *delivery, o *object) error { o.abort(d); return nil })
 	var errs []error
@@ -230,22 +242,58 @@ func (w *Writer) Abort(ctx context.Context, staged ...*Staged) error {
 	return errors.Join(errs...)
 }
 
-// adopt makes deliveries of staged tables that have objects to commit.
-func (w *Writer) adopt(ctx context.Context, staged []*Staged) (ds []*delivery, engine *upload.Engine, err error) {
+// mine are the documents that there are, if all of them are for this Writer, as far
+// as that can be said without a network.
+func (w *Writer) mine(staged []*Staged) ([]*Staged, error) {
 	staged = slices.DeleteFunc(slices.Clone(staged), func(s *Staged) bool { return s == nil })
+	return staged, w.target(nil).acceptAll(staged)
+}
+
+func (t target) acceptAll(staged []*Staged) error {
+	for i, s := range staged {
+		if err := t.accepts(s.target); err != nil {
+			return fmt.Errorf("staged document %d, of %s: %w", i+1, s.created.Format(time.RFC3339), err)
+		}
+	}
+	return nil
+}
+
+// together makes one document of several for the same target.
+func together(staged []*Staged) *Staged {
+	if len(staged) == 1 {
+		return staged[0]
+	}
+	all := *staged[0]
+	for _, s := range staged[1:] {
+		all.tables = append(slices.Clip(all.tables), s.tables...)
+		all.orphans = append(slices.Clip(all.orphans), s.orphans...)
+		all.warnings = append(slices.Clip(all.warnings), s.warnings...)
+	}
+	return &all
+}
+
+// connectError is why nothing was tried.
+type connectError struct{ error }
+
+func (e *connectError) Unwrap() error { return e.error }
+
+// adopt makes deliveries of staged tables that have objects to commit, or never had
+// any.
+func (w *Writer) adopt(ctx context.Context, staged []*Staged) (ds []*delivery, engine *upload.Engine, err error) {
 	if len(staged) == 0 {
 		return nil, nil, nil
 	}
 	if engine, err = w.connected(ctx); err != nil {
+		return nil, nil, &connectError{err}
+	}
+	if err := w.target(engine).acceptAll(staged); err != nil {
 		return nil, nil, err
 	}
 	seen := map[string]bool{}
 	for i, s := range staged {
-		if err := w.target(engine).accepts(s.target); err != nil {
-			return nil, nil, fmt.Errorf("staged document %d, of %s: %w", i+1, s.created.Format(time.RFC3339), err)
-		}
 		for _, t := range s.tables {
-			if !slices.ContainsFunc(t.objects, stagedObject.there) && !s.target.DryRun {
+			nothing := len(t.objects) == 0 && t.report.Err == nil
+			if !nothing && !slices.ContainsFunc(t.objects, stagedObject.there) && !s.target.DryRun {
 				continue
 			}
 			d, err := w.adoptTable(ctx, engine, len(ds)+1, t)
@@ -270,7 +318,7 @@ func (o stagedObject) there() bool { return o.uploaded || o.pending != nil }
 // accepts says why a document cannot be committed here.
 func (t target) accepts(doc target) error {
 	differs := func(what, theirs, ours string) error {
-		if theirs == ours || theirs == "" && what != "endpoint" || ours == "" && what == "region" {
+		if theirs == ours || theirs == "" && what != "endpoint" {
 			return nil
 		}
 		return fmt.Errorf("it was staged for %s %q, and this Writer's is %q", what, theirs, ours)
@@ -278,8 +326,20 @@ func (t target) accepts(doc target) error {
 	if doc.DryRun && !t.DryRun {
 		return errors.New("it was staged by a dry run, which uploads nothing")
 	}
-	return errors.Join(differs("bucket", doc.Bucket, t.Bucket), differs("endpoint", doc.Endpoint, t.Endpoint),
-		differs("region", doc.Region, t.Region), differs("bucket owner", doc.Owner, t.Owner))
+	err := errors.Join(differs("bucket", doc.Bucket, t.Bucket), differs("endpoint", doc.Endpoint, t.Endpoint), differs("bucket owner", doc.Owner, t.Owner))
+	if t.Region == "" || slices.ContainsFunc(doc.regions(), func(r string) bool { return slices.Contains(t.regions(), r) }) {
+		return err
+	}
+	return errors.Join(err, differs("region", doc.Region, t.Region))
+}
+
+// regions are those that the bucket is taken to be in: two Writers of the same
+// options may know of one only before a server has corrected it.
+func (t target) regions() []string {
+	if t.Given == "" {
+		return []string{t.Region}
+	}
+	return []string{t.Region, t.Given}
 }
 
 func (w *Writer) adoptTable(ctx context.Context, engine *upload.Engine, number int, t stagedTable) (*delivery, error) {

@@ -36,6 +36,7 @@ type target struct {
 	Bucket      string `json:"bucket"`
 	Endpoint    string `json:"endpoint,omitempty"`
 	Region      string `json:"region,omitempty"`
+	Given       string `json:"givenRegion,omitempty"` // which the server has corrected
 	Owner       string `json:"owner,omitempty"`
 	NoOverwrite bool   `json:"noOverwrite,omitempty"`
 	DryRun      bool   `json:"dryRun,omitempty"`

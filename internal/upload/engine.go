@@ -274,6 +274,9 @@ func (e *Engine) Region() string {
 	return e.cfg.Region
 }
 
+// GivenRegion is the region that the engine was made with.
+func (e *Engine) GivenRegion() string { return e.cfg.Region }
+
 // relocate makes all further requests go to the region an answer has named,
 // and says whether that is a change for a request that was sent to used.
 func (e *Engine) relocate(used, named string) bool {
