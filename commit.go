@@ -94,6 +94,8 @@ func (c *commits) object(ctx context.Context, d *delivery, o *object) {
 		o.State = Unknown
 		c.visible.Add(1)
 		d.doubts.Add(1)
+	} else if !o.pending.Doubtful() {
+		o.State = Pending
 	}
 	d.refused(failed)
 	c.failed.CompareAndSwap(nil, d)

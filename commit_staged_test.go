@@ -95,3 +95,94 @@ func TestCommitOfATableWithoutObjects(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// half is a Writer that has committed ok.csv and not bad.csv, whose bytes it has.
+func half(t *testing.T, srv *s3writertest.Server, faults ...s3writertest.Fault) (*s3writer.Writer, *s3writer.Report) {
+	t.Helper()
+	committed := make(chan struct{})
+	srv.Fail(s3writertest.Fault{Op: "PutObject", Key: "ok.csv", When: s3writertest.After, Hook: sendHook(committed), Header: http.Header{"X-Test": {"1"}}})
+	srv.Fail(s3writertest.Fault{Op: "PutObject", Key: "bad.csv", Hang: committed, Status: http.StatusForbidden})
+	for _, f := range faults {
+		srv.Fail(f)
+	}
+	w := newWriter(t, srv, s3writer.WithAllOrNothing())
+	report, err := w.Write(t.Context(), csv("bad.csv", pattern(small)), csv("ok.csv", pattern(small)))
+	if !errors.Is(err, s3writer.ErrPartialCommit) || report.Pending == nil {
+		t.Fatalf("Pending is %v: %v", report.Pending, err)
+	}
+	return w, report
+}
+
+// An upload that was opened to keep an object, and could not be removed, is reported.
+func TestKeepingAnObjectReportsItsUpload(t *testing.T) {
+	srv := newServer(t)
+	_, report := half(t, srv,
+		s3writertest.Fault{Op: "UploadPart", Key: "bad.csv", Status: http.StatusForbidden},
+		s3writertest.Fault{Op: "AbortMultipartUpload", Status: http.StatusForbidden})
+	if open := srv.Uploads(bucket); len(open) != 1 || len(report.Orphans) != 1 || report.Orphans[0].UploadID != open[0].UploadID {
+		t.Errorf("open uploads %v, orphans %v", open, report.Orphans)
+	}
+}
+
+// A second commit of what was in memory says what the first one came to.
+func TestCommitAgainOfWhatWasInMemory(t *testing.T) {
+	srv := newServer(t)
+	w, first := half(t, srv, s3writertest.Fault{Op: "CreateMultipartUpload", Key: "bad.csv", Status: http.StatusForbidden})
+	srv.ClearFaults()
+	var tags []string
+	for range 2 {
+		report, err := w.Commit(t.Context(), first.Pending)
+		if err != nil {
+			t.Fatal(err)
+		}
+		o := report.Tables[0].Objects[0]
+		if tags = append(tags, o.ETag); o.State != s3writer.Committed || report.Pending != nil || o.ETag == "" || o.ETag != tags[0] {
+			t.Errorf("%+v", o)
+		}
+	}
+}
+
+// unknown is a Writer whose commit of t.csv has an outcome that nobody knows.
+func unknown(t *testing.T, srv *s3writertest.Server, opts ...s3writer.Option) (*s3writer.Writer, *s3writer.Report) {
+	t.Helper()
+	srv.Fail(s3writertest.Fault{Op: "CompleteMultipartUpload", N: 1, Cut: true})
+	srv.Fail(s3writertest.Fault{Op: "CompleteMultipartUpload", N: 2, Times: 1, Status: http.StatusForbidden})
+	srv.Fail(s3writertest.Fault{Op: "HeadObject", Status: http.StatusForbidden})
+	w := newWriter(t, srv, opts...)
+	report, err := w.Write(t.Context(), csv("t.csv", pattern(large)))
+	if !errors.Is(err, s3writer.ErrCommitUnknown) || report.Pending == nil || len(report.Orphans) != 1 {
+		t.Fatalf("%+v: %v", report, err)
+	}
+	return w, report
+}
+
+// What turns out to be somebody else's object is not in doubt any more.
+func TestDoubtEndsWithCertainty(t *testing.T) {
+	srv := newServer(t)
+	w, report := unknown(t, srv, s3writer.WithNoOverwrite())
+	srv.Put(bucket, "t.csv", []byte("somebody else's"))
+	srv.ClearFaults()
+	report, err := w.Commit(t.Context(), report.Pending)
+	if !errors.Is(err, s3writer.ErrExists) || errors.Is(err, s3writer.ErrCommitUnknown) || len(report.Orphans) > 0 {
+		t.Fatalf("orphans %v: %v", report.Orphans, err)
+	}
+	for where, r := range map[string]*s3writer.Report{"report": report, "Pending": report.Pending.Report(), "JSON": sent(t, report.Pending).Report()} {
+		if o := r.Tables[0].Objects[0]; o.State != s3writer.Pending {
+			t.Errorf("%s: %v", where, o.State)
+		}
+	}
+}
+
+// An object in doubt stays an orphan while commits that fail elsewhere leave it alone.
+func TestDoubtLastsUntilTheNextCommit(t *testing.T) {
+	srv := newServer(t)
+	w, report := unknown(t, srv)
+	other := stage(t, w, csv("other.csv", "id\n"))
+	for _, pending := range []*s3writer.Staged{report.Pending, sent(t, report.Pending)} {
+		srv.Fail(s3writertest.Fault{Op: "UploadPart", Code: "NoSuchUpload"})
+		report, err := w.Commit(t.Context(), pending, other)
+		if err == nil || len(report.Orphans) != 1 || report.Orphans[0].Key != "t.csv" || report.Orphans[0].Err == nil {
+			t.Errorf("orphans %v: %v", report.Orphans, err)
+		}
+	}
+}

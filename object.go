@@ -37,8 +37,8 @@ func (o *object) settled(d *delivery) {
 
 // retain keeps an object for another commit.
 func (o *object) retain(ctx context.Context, d *delivery) {
-	d.orphaned(o.pending.Leftover()) // as long as an unknown commit is one
 	o.pending.Retain(ctx)
+	d.orphaned(o.pending.Leftover())
 }
 
 // open opens one of the table's objects. Several goroutines may.

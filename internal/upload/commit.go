@@ -65,8 +65,10 @@ type Pending struct {
 	state State
 	ended bool
 
-	doubtful bool // a commit was sent before, and its outcome is not known
-	owned    bool // the body's memory is not the pool's any more
+	doubtful bool   // a commit was sent before, and its outcome is not known
+	doubt    error  // which one that was
+	owned    bool   // the body's memory is not the pool's any more
+	done     Result // of the commit
 
 	reclaimed bool  // it is not sent for want of memory any more
 	err       error // why it cannot be committed any more
@@ -167,7 +169,11 @@ func (p *Pending) stage(ctx context.Context) error {
 	p.body.number = 1
 	done, err := p.engine.sendPart(ctx, p.settings, id, p.body, nil)
 	if err != nil {
-		p.left = append(p.left, p.engine.discard(p.caller, p.settings, id, false)...) // the body is still here
+		caller := p.caller
+		if caller.Err() != nil { // it was another Write's
+			caller = ctx
+		}
+		p.left = append(p.left, p.engine.discard(caller, p.settings, id, false)...) // the body is still here
 		return err
 	}
 	p.id, p.parts = id, []types.CompletedPart{done}
@@ -238,6 +244,8 @@ func (p *Pending) Commit(ctx context.Context) (Result, error) {
 	switch {
 	case p.err != nil:
 		return p.result(), p.err
+	case p.ended && p.state == StateCommitted:
+		return p.done, nil
 	case p.ended:
 		return p.result(), errEnded
 	case p.engine.cfg.DryRun:
@@ -292,6 +300,7 @@ func (p *Pending) commit(ctx context.Context) (Result, error) {
 		p.report()
 		p.forget()
 		res.State, res.CRC64NVME = p.state, p.CRC64NVME
+		p.done = res
 		return res, nil
 	case lost:
 		p.ended, p.state = true, StateUnknown
@@ -351,6 +360,13 @@ func (p *Pending) Abort(ctx context.Context) []Orphan {
 	return p.leftover()
 }
 
+// Doubtful says that the object may be visible.
+func (p *Pending) Doubtful() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.state == StateUnknown || p.doubtful && p.state != StateCommitted
+}
+
 // Leftover is what the object has left in the bucket beside itself: an upload
 // whose ID was in an answer that was lost, and those that could not be aborted.
 func (p *Pending) Leftover() []Orphan {
@@ -361,8 +377,12 @@ func (p *Pending) Leftover() []Orphan {
 
 func (p *Pending) leftover() []Orphan {
 	left := slices.Clone(p.left)
-	if p.state == StateUnknown && p.id != "" {
+	switch {
+	case p.id == "":
+	case p.state == StateUnknown:
 		left = append(left, Orphan{Key: p.Key, UploadID: p.id, Err: p.err})
+	case p.doubtful && !p.ended:
+		left = append(left, Orphan{Key: p.Key, UploadID: p.id, Err: p.doubt})
 	}
 	if p.lost {
 		left = append(left, Orphan{Key: p.Key, Err: errUnnamed})

@@ -65,13 +65,15 @@ func (e *Engine) Adopt(ctx context.Context, o Object, staged Staged) (*Pending, 
 	s.noOverwrite = s.noOverwrite || staged.NoOverwrite
 	p := &Pending{
 		Key: staged.Key, Size: staged.Size, Parts: len(staged.Parts), CRC64NVME: staged.CRC64NVME,
-		engine: e, settings: s, ctx: ctx, caller: ctx, id: staged.UploadID, doubtful: staged.Doubtful,
+		engine: e, settings: s, ctx: ctx, caller: ctx, id: staged.UploadID, doubtful: staged.Doubtful, doubt: errDoubt,
 	}
 	for _, part := range staged.Parts {
 		p.parts = append(p.parts, types.CompletedPart{PartNumber: &part.Number, ETag: &part.ETag, ChecksumCRC64NVME: &part.CRC64NVME})
 	}
 	return p, nil
 }
+
+var errDoubt = errors.New("a commit was sent before, and nobody knows what came of it")
 
 // Retain readies an object for another commit, after one that failed or whose
 // outcome is not known. A body in memory leaves the budget: it is staged, if ctx
@@ -81,7 +83,8 @@ func (p *Pending) Retain(ctx context.Context) {
 	defer p.lock()()
 	p.caller = ctx // of the Write before nobody waits any more
 	if p.state == StateUnknown {
-		p.state, p.ended, p.err, p.doubtful = StatePending, false, nil, true
+		p.state, p.ended, p.doubtful = StatePending, false, true
+		p.doubt, p.err = p.err, nil
 	}
 	if p.ended || p.err != nil || p.body == nil {
 		return
