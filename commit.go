@@ -35,7 +35,7 @@ func commitAll(ctx context.Context, kept bool, ds ...*delivery) {
 	first, visible := c.failed.Load(), c.visible.Load()
 	settle(ctx, first, kept || visible > 0, ds...)
 	for _, d := range ds {
-		if whole && d.report.Err != nil && visible > d.doubts.Load() {
+		if whole && d.report.Err != nil && (c.certain.Load() > 0 || visible > 0 && d.doubts.Load() == 0) {
 			d.partial()
 		}
 		d.done()
@@ -46,6 +46,7 @@ func commitAll(ctx context.Context, kept bool, ds ...*delivery) {
 type commits struct {
 	failed  atomic.Pointer[delivery] // the first that did
 	visible atomic.Int64             // objects that are, or may be
+	certain atomic.Int64             // those that are
 }
 
 // run commits objects until one fails.
@@ -86,6 +87,7 @@ func (c *commits) object(ctx context.Context, d *delivery, o *object) {
 		o.ETag, o.VersionID, o.State = result.ETag, result.VersionID, Committed
 		o.settled(d)
 		c.visible.Add(1)
+		c.certain.Add(1)
 		return
 	}
 	failed := &uploadError{d, d.objectError(o.Key, err)}

@@ -2,8 +2,11 @@ package s3writer_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net/http"
+	"strings"
+	"sync"
 	"testing"
 
 	"github.com/seed149ec23d/s3writer"
@@ -184,5 +187,81 @@ func TestDoubtLastsUntilTheNextCommit(t *testing.T) {
 		if err == nil || len(report.Orphans) != 1 || report.Orphans[0].Key != "t.csv" || report.Orphans[0].Err == nil {
 			t.Errorf("orphans %v: %v", report.Orphans, err)
 		}
+	}
+}
+
+// Each object keeps the care that it was staged with.
+func TestCareIsOfEachObject(t *testing.T) {
+	srv := newServer(t)
+	srv.Put(bucket, "plain.csv", []byte("old"))
+	srv.Put(bucket, "careful.csv", []byte("old"))
+	careful := stage(t, newWriter(t, srv, s3writer.WithNoOverwrite()), csv("careful.csv", "id\n"))
+	w := newWriter(t, srv)
+	plain := stage(t, w, csv("plain.csv", "id\n"))
+	srv.Fail(s3writertest.Fault{Op: "UploadPart", Status: http.StatusForbidden}) // they are not asked for
+	report, err := w.Commit(t.Context(), careful, plain)
+	if err == nil || report.Pending == nil {
+		t.Fatalf("got %v", err)
+	}
+	srv.ClearFaults()
+	if _, err = w.Commit(t.Context(), sent(t, report.Pending)); !errors.Is(err, s3writer.ErrExists) {
+		t.Errorf("got %v", err)
+	}
+	wantObject(t, srv, "careful.csv", "old")
+	wantObject(t, srv, "plain.csv", "id\n")
+}
+
+// Two objects that may be there, and none that is, are in doubt and not a part.
+func TestTwoInDoubtAreNoPartialCommit(t *testing.T) {
+	srv := newServer(t)
+	var both sync.WaitGroup
+	both.Add(2)
+	for _, key := range []string{"a.csv", "b.csv"} {
+		srv.Fail(s3writertest.Fault{Op: "PutObject", Key: key, N: 1, Cut: true, Hook: func(*http.Request) { both.Done(); both.Wait() }})
+		srv.Fail(s3writertest.Fault{Op: "PutObject", Key: key, N: 2, Times: 1, Status: http.StatusForbidden})
+	}
+	_, err := newWriter(t, srv, s3writer.WithAllOrNothing()).Write(t.Context(), csv("a.csv", "id\n1\n"), csv("b.csv", "id\n2\n"))
+	if !errors.Is(err, s3writer.ErrCommitUnknown) || errors.Is(err, s3writer.ErrPartialCommit) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// Abort removes two uploads of one object, and tells progress of tables alone.
+func TestAbortOfTwoUploadsOfOneObject(t *testing.T) {
+	srv := newServer(t)
+	w := newWriter(t, srv, s3writer.WithProgress(func(p s3writer.Progress) {
+		if p.Table == "" {
+			t.Errorf("told of %+v", p)
+		}
+	}))
+	one, two := stage(t, w, csv("t.csv", "id\n1\n")), stage(t, w, csv("t.csv", "id\n2\n"))
+	if err := w.Abort(t.Context(), one, two); err != nil {
+		t.Error(err)
+	}
+	if open := srv.Uploads(bucket); len(open) > 0 {
+		t.Errorf("open uploads: %v", open)
+	}
+}
+
+// Abort says what nobody can remove.
+func TestAbortNamesWhatHasNoUploadID(t *testing.T) {
+	srv := newServer(t)
+	srv.Fail(s3writertest.Fault{Op: "CreateMultipartUpload", N: 1, Cut: true, When: s3writertest.After})
+	srv.Fail(s3writertest.Fault{Op: "UploadPart", Status: http.StatusForbidden})
+	w := newWriter(t, srv)
+	s, err := w.Stage(t.Context(), csv("t.csv", "id\n1\n"))
+	if err == nil {
+		t.Fatal("it was staged")
+	}
+	srv.ClearFaults()
+	if err := w.Abort(t.Context(), s); len(srv.Uploads(bucket)) != 1 || err == nil || !strings.Contains(err.Error(), "whose ID nobody knows") {
+		t.Errorf("%d uploads are open: %v", len(srv.Uploads(bucket)), err)
+	}
+}
+
+func TestStagedFromNull(t *testing.T) {
+	s := stage(t, newWriter(t, newServer(t)), csv("t.csv", "id\n"))
+	if err := json.Unmarshal([]byte("null"), s); err != nil || len(s.Report().Tables) != 1 {
+		t.Errorf("%+v: %v", s.Report(), err)
 	}
 }

@@ -138,7 +138,7 @@ func (e *siblingError) Error() string { return "not delivered: " + e.why }
 
 func failedSibling(d *delivery) *siblingError {
 	if !d.w.opts.allOrNothing {
-		return &siblingError{d, fmt.Sprintf("an upload of %s is gone, and nothing is committed then", d.name())}
+		return &siblingError{d, fmt.Sprintf("%s cannot be committed, and then nothing is", d.name())}
 	}
 	return &siblingError{d, fmt.Sprintf("%s failed, and WithAllOrNothing was given", d.name())}
 }

@@ -112,9 +112,6 @@ func (w *Writer) staged(ds []*delivery, left bool) *Staged {
 		}
 	}
 	s.target = w.target(engine)
-	for _, t := range s.tables { // what was staged carefully is committed carefully
-		s.target.NoOverwrite = s.target.NoOverwrite || slices.ContainsFunc(t.objects, func(o stagedObject) bool { return o.NoOverwrite })
-	}
 	s.warnings = warnings(ds)
 	return s
 }
@@ -133,7 +130,7 @@ func (o *object) staged() (s stagedObject) {
 // target is where this Writer's objects go. engine is nil if nothing has gone
 // there yet.
 func (w *Writer) target(engine *upload.Engine) target {
-	t := target{Bucket: w.bucket, Owner: w.opts.bucketOwner, NoOverwrite: w.opts.noOverwrite, DryRun: w.opts.dryRun}
+	t := target{Bucket: w.bucket, Owner: w.opts.bucketOwner, DryRun: w.opts.dryRun}
 	if w.conn != nil {
 		t.Endpoint = redactURL(w.conn.endpoint)
 	}
@@ -172,6 +169,9 @@ func (w *Writer) Commit(ctx context.Context, staged ...*Staged) (*Report, error)
 func (w *Writer) commit(ctx context.Context, staged []*Staged, report *Report) error {
 	staged, err := w.mine(staged)
 	if err != nil {
+		return fmt.Errorf("s3writer: commit: %w", err)
+	}
+	if err := distinctObjects(staged); err != nil {
 		return fmt.Errorf("s3writer: commit: %w", err)
 	}
 	ds, _, err := w.adopt(ctx, staged)
@@ -226,17 +226,20 @@ func (w *Writer) Abort(ctx context.Context, staged ...*Staged) error {
 	if w.opts.dryRun {
 		return nil
 	}
+	all := slices.Clone(ds)
 	for _, s := range staged {
-		ds = append(ds, w.adoptOrphans(ctx, engine, s))
+		all = append(all, w.adoptOrphans(ctx, engine, s))
 	}
-	each(ds, func(d *delivery, o *object) error { o.abort(d); return nil })
+	each(all, func(d *delivery, o *object) error { o.abort(d); return nil })
 	var errs []error
-	for _, d := range ds {
+	for _, d := range all {
 		for _, o := range d.orphans {
 			e := d.objectError(o.Key, o.Err)
 			e.UploadID = o.UploadID
 			errs = append(errs, e)
 		}
+	}
+	for _, d := range ds {
 		d.done()
 	}
 	return errors.Join(errs...)
@@ -289,7 +292,6 @@ func (w *Writer) adopt(ctx context.Context, staged []*Staged) (ds []*delivery, e
 	if err := w.target(engine).acceptAll(staged); err != nil {
 		return nil, nil, err
 	}
-	seen := map[string]bool{}
 	for i, s := range staged {
 		for _, t := range s.tables {
 			nothing := len(t.objects) == 0 && t.report.Err == nil
@@ -298,18 +300,33 @@ func (w *Writer) adopt(ctx context.Context, staged []*Staged) (ds []*delivery, e
 			}
 			d, err := w.adoptTable(ctx, engine, len(ds)+1, t)
 			if err != nil {
+				for _, d := range ds {
+					d.cancel(err)
+				}
 				return nil, nil, fmt.Errorf("staged document %d: %w", i+1, err)
 			}
 			ds = append(ds, d)
-			for _, o := range d.objects {
-				if seen[o.Key] {
-					return nil, nil, fmt.Errorf("staged document %d: object %q was staged twice", i+1, o.Key)
-				}
-				seen[o.Key] = true
-			}
 		}
 	}
 	return ds, engine, nil
+}
+
+// distinctObjects finds two uploads of one object: one of them would replace the
+// other.
+func distinctObjects(staged []*Staged) error {
+	seen := map[string]bool{}
+	for i, s := range staged {
+		for _, t := range s.tables {
+			for j, o := range t.objects {
+				key := t.report.Objects[j].Key
+				if o.there() && seen[key] {
+					return fmt.Errorf("staged document %d: object %q was staged twice", i+1, key)
+				}
+				seen[key] = seen[key] || o.there()
+			}
+		}
+	}
+	return nil
 }
 
 // there tells whether there is something to commit or to abort.
@@ -345,7 +362,6 @@ func (t target) regions() []string {
 func (w *Writer) adoptTable(ctx context.Context, engine *upload.Engine, number int, t stagedTable) (*delivery, error) {
 	d := &delivery{w: w, number: number, begun: time.Now(), table: t.table, report: t.report, engine: engine, caller: ctx}
 	d.report.Err = nil
-	d.start(ctx)
 	for i, so := range t.objects {
 		o := &object{Object: t.report.Objects[i]}
 		o.Err = nil
@@ -362,6 +378,7 @@ func (w *Writer) adoptTable(ctx context.Context, engine *upload.Engine, number i
 		}
 		d.objects = append(d.objects, o)
 	}
+	d.start(ctx)
 	return d, nil
 }
 
@@ -369,12 +386,16 @@ func (w *Writer) adoptTable(ctx context.Context, engine *upload.Engine, number i
 func (w *Writer) adoptOrphans(ctx context.Context, engine *upload.Engine, s *Staged) *delivery {
 	d := &delivery{w: w, begun: time.Now(), engine: engine, caller: ctx, cancel: func(error) {}}
 	for _, o := range s.orphans {
-		if o.UploadID == "" {
+		if o.UploadID == "" { // nobody can
+			d.orphans = append(d.orphans, o)
 			continue
 		}
-		if p, err := engine.Adopt(ctx, upload.Object{Input: d.objectInput()}, upload.Staged{Key: o.Key, UploadID: o.UploadID}); err == nil {
-			d.objects = append(d.objects, &object{Object: Object{Key: o.Key}, pending: p})
+		p, err := engine.Adopt(ctx, upload.Object{Input: d.objectInput()}, upload.Staged{Key: o.Key, UploadID: o.UploadID})
+		if err != nil {
+			d.orphans = append(d.orphans, Orphan{Key: o.Key, UploadID: o.UploadID, Err: err})
+			continue
 		}
+		d.objects = append(d.objects, &object{Object: Object{Key: o.Key}, pending: p})
 	}
 	return d
 }

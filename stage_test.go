@@ -587,7 +587,7 @@ func TestCommitKeepsItsCare(t *testing.T) {
 			t.Fatal(err)
 		}
 		report, _ := w.Commit(t.Context(), a, b)
-		wantText(t, report.Tables[1].Err, `s3writer: table "b.csv": not delivered: an upload of table "a.csv" is gone, and nothing is committed then`)
+		wantText(t, report.Tables[1].Err, `s3writer: table "b.csv": not delivered: table "a.csv" cannot be committed, and then nothing is`)
 	})
 }
 

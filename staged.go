@@ -33,13 +33,12 @@ type Staged struct {
 
 // target is where a document's objects go.
 type target struct {
-	Bucket      string `json:"bucket"`
-	Endpoint    string `json:"endpoint,omitempty"`
-	Region      string `json:"region,omitempty"`
-	Given       string `json:"givenRegion,omitempty"` // which the server has corrected
-	Owner       string `json:"owner,omitempty"`
-	NoOverwrite bool   `json:"noOverwrite,omitempty"`
-	DryRun      bool   `json:"dryRun,omitempty"`
+	Bucket   string `json:"bucket"`
+	Endpoint string `json:"endpoint,omitempty"`
+	Region   string `json:"region,omitempty"`
+	Given    string `json:"givenRegion,omitempty"` // which the server has corrected
+	Owner    string `json:"owner,omitempty"`
+	DryRun   bool   `json:"dryRun,omitempty"`
 }
 
 type stagedTable struct {
@@ -102,6 +101,7 @@ type stagedObjectDocument struct {
 	Partition    []string            `json:"partition,omitempty"`
 	UploadID     string              `json:"uploadId,omitempty"`
 	RequestPayer string              `json:"requestPayer,omitempty"`
+	NoOverwrite  bool                `json:"noOverwrite,omitempty"`
 	Unknown      bool                `json:"unknown,omitempty"`
 	Error        string              `json:"error,omitempty"`
 	PartCount    int                 `json:"partCount,omitempty"`
@@ -130,7 +130,7 @@ func (s Staged) MarshalJSON() ([]byte, error) {
 			}
 			td.Objects = append(td.Objects, stagedObjectDocument{Key: o.Key, Size: o.Size, Rows: o.Rows, CRC64NVME: o.CRC64NVME,
 				Partition: o.Partition, Error: errorText(o.Err), UploadID: st.UploadID, RequestPayer: st.RequestPayer,
-				Unknown: st.Doubtful, PartCount: len(st.Parts), Parts: st.Parts})
+				NoOverwrite: st.NoOverwrite, Unknown: st.Doubtful, PartCount: len(st.Parts), Parts: st.Parts})
 		}
 		doc.Tables = append(doc.Tables, td)
 	}
@@ -142,8 +142,11 @@ func (s Staged) MarshalJSON() ([]byte, error) {
 }
 
 // UnmarshalJSON reads a document that MarshalJSON wrote, in this version of the
-// library or an earlier one.
+// library or an earlier one. As everywhere in encoding/json, null changes nothing.
 func (s *Staged) UnmarshalJSON(data []byte) error {
+	if string(data) == "null" {
+		return nil
+	}
 	var doc stagedDocument
 	if err := json.Unmarshal(data, &doc); err != nil {
 		return err
@@ -166,7 +169,7 @@ func (s *Staged) UnmarshalJSON(data []byte) error {
 			}
 			t.report.Objects = append(t.report.Objects, o)
 			t.objects = append(t.objects, stagedObject{Staged: upload.Staged{Key: od.Key, UploadID: od.UploadID, Size: od.Size,
-				CRC64NVME: od.CRC64NVME, Parts: od.Parts, RequestPayer: od.RequestPayer, NoOverwrite: doc.NoOverwrite, Doubtful: od.Unknown}, uploaded: od.UploadID != ""})
+				CRC64NVME: od.CRC64NVME, Parts: od.Parts, RequestPayer: od.RequestPayer, NoOverwrite: od.NoOverwrite, Doubtful: od.Unknown}, uploaded: od.UploadID != ""})
 		}
 		s.tables = append(s.tables, t)
 	}
