@@ -5,7 +5,9 @@ import (
 	"time"
 )
 
-// Report says what a Write did. It is there after a failure too.
+// Report says what a Write did. It is there after a failure too. Objects of
+// Pending that could not be uploaded stay in memory beside the budget, for as
+// long as the Report.
 type Report struct {
 	Tables   []TableReport // in the order they were given
 	Orphans  []Orphan      // what could not be cleaned up
