@@ -200,7 +200,10 @@ func cancelled(t *testing.T, table func(*hang, *s3writertest.Server) s3writer.Ta
 // TestCancelEndsAllAborts cancels what has much to clean up, of a server that does
 // not answer: the time for that is one for all of it.
 func TestCancelEndsAllAborts(t *testing.T) {
-	const limit = 250 * time.Millisecond
+	limit := 250 * time.Millisecond
+	if raceEnabled {
+		limit *= 2
+	}
 	const objects = 700 // more than are aborted at once
 	rows := "id\n" + strings.Repeat("1234567\n", objects)
 	for _, test := range []struct {
