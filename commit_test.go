@@ -306,7 +306,7 @@ func TestCancelled(t *testing.T) {
 			srv := newServer(t)
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
-			srv.Fail(s3writertest.Fault{Op: op, N: 1, Hook: func(*http.Request) { cancel() }, Status: http.StatusServiceUnavailable})
+			srv.Fail(s3writertest.Fault{Op: op, N: 1, Hook: func(*http.Request) { cancel() }, Status: http.StatusBadGateway})
 			size := small
 			if op == "CompleteMultipartUpload" {
 				size = large

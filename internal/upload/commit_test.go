@@ -392,3 +392,53 @@ func TestStagedTwice(t *testing.T) {
 		}
 	}
 }
+
+// A commit that S3 itself has refused for its pace has not happened: it is the
+// caller's to end, and leaves nobody in doubt.
+func TestThrottledCommitIsEndedByItsCaller(t *testing.T) {
+	for _, test := range []struct {
+		code string
+		want error
+		at   time.Duration // of the end, after the caller's
+	}{
+		{"SlowDown", context.Canceled, 0},
+		{"", ErrCommitUnknown, defaultPace.commitGrace}, // a proxy's
+	} {
+		for _, size := range []int{10, 1000} {
+			t.Run(fmt.Sprint(test.code, " ", size), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					b := newBucket()
+					ctx, cancel := context.WithCancel(t.Context())
+					defer cancel()
+					var at time.Time
+					b.before = func(op string, n int) error {
+						if op != opPut && op != opComplete {
+							return nil
+						}
+						if n == 3 {
+							at = time.Now()
+							cancel()
+						}
+						return refused(503, test.code)
+					}
+					e := newEngine(Config{Client: b, Bucket: "b", Memory: 4096, Logger: quiet()}, small, defaultPace)
+					p, err := finish(t.Context(), e, "k", data(size))
+					if err != nil {
+						t.Fatal(err)
+					}
+					ctx, stop := Ending(ctx)
+					defer stop()
+					res, err := p.Commit(ctx)
+					if !errors.Is(err, test.want) || (res.State == StateUnknown) != (test.want == ErrCommitUnknown) {
+						t.Errorf("got %v, %v; want %v", res.State, err, test.want)
+					}
+					if took := time.Since(at); took > test.at {
+						t.Errorf("it went on for %v", took)
+					}
+					p.Abort(t.Context())
+					atRest(t, e)
+				})
+			})
+		}
+	}
+}

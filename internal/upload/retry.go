@@ -338,8 +338,11 @@ func classify(r *request, err error) verdict {
 	// A server error may come from a proxy that gave up waiting, and a success
 	// that cannot be read is one nevertheless.
 	v.lost = status >= 500 && status != http.StatusNotImplemented || status/100 == 2 || status == 0 && v.class != fatal
-	if r.name == opCreate && strings.HasPrefix(code, "SlowDown") {
-		v.lost = false // S3 itself has said no: not every throttled table is to report an orphan
+	if code == "SlowDown" || r.name == opCreate && strings.HasPrefix(code, "SlowDown") {
+		// S3 itself has said no: not every throttled commit is unknown, nor every
+		// throttled table's upload an orphan. The other codes of this name are
+		// MinIO's, of disks that did not all take an object.
+		v.lost = false
 	}
 	return v
 }
