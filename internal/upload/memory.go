@@ -374,11 +374,19 @@ func (p *pool) hold(b *Pending) {
 	if b.place == nil {
 		b.place = p.held.PushBack(b)
 	}
-	for _, w := range p.taking[:min(mostRelief, len(p.taking))] {
-		w.nudge()
+	p.nudgeFirst()
+}
+
+// nudgeFirst tells the first in each line that bodies are held, as more must not
+// be sent at once.
+func (p *pool) nudgeFirst() {
+	if p.held.Len() == 0 {
+		return
 	}
-	for _, w := range p.admitting[:min(mostRelief, len(p.admitting))] {
-		w.nudge()
+	for _, line := range [][]*waiter{p.taking, p.admitting} {
+		for _, w := range line[:min(mostRelief, len(line))] {
+			w.nudge()
+		}
 	}
 }
 
@@ -443,6 +451,7 @@ func (p *pool) grant() {
 		close(w.ready)
 		return true
 	})
+	p.nudgeFirst() // others may be first now
 }
 
 // serve gives w what it waits for, if it is its turn or it has a right to it.

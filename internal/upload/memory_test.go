@@ -9,6 +9,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 )
@@ -79,6 +80,59 @@ func finish(ctx context.Context, e *Engine, key string, body []byte) (*Pending, 
 		return nil, err
 	}
 	return s.Finish()
+}
+
+// Those who come first have bodies sent that wait in memory. When they have been
+// served, those who have moved up do.
+func TestWhoMovesUpMakesRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBucket()
+		e := b.engine()
+		var held []*Pending
+		for i := range 31 { // 3968 of 4096 bytes
+			p, err := finish(t.Context(), e, fmt.Sprint(i), data(128))
+			if err != nil {
+				t.Fatal(err)
+			}
+			held = append(held, p)
+		}
+		defer func() {
+			for _, p := range held {
+				p.Abort(t.Context())
+			}
+			atRest(t, e)
+		}()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		admissions, failed := make(chan *Admission), make(chan error)
+		for i := range mostRelief + 1 {
+			streams := 2
+			if i == mostRelief {
+				streams = 30 // this one needs the memory of many
+			}
+			go func() {
+				a, err := e.AdmitStreams(ctx, streams, 0)
+				if err != nil {
+					failed <- err
+					return
+				}
+				admissions <- a
+			}()
+			synctest.Wait()
+		}
+		time.Sleep(2 * slowRelief) // all of them have looked for bodies that may go
+		for _, p := range held {
+			p.Hold()
+		}
+		for i := range mostRelief + 1 {
+			select {
+			case a := <-admissions:
+				a.Release()
+			case err := <-failed:
+				t.Errorf("number %d waits in vain: %v", i+1, err)
+			}
+		}
+	})
 }
 
 // The real sizes: 1,000 tables of 1 to 20 MiB in 64 MiB.
