@@ -22,6 +22,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/aws-sdk-go-v2/service/sts/types"
 	"github.com/aws/smithy-go"
+
+	"github.com/seed149ec23d/s3writer/internal/upload"
 )
 
 // StaticCredentials returns the provider of one access key, with the session
@@ -257,7 +259,7 @@ func (r AssumeRole) refused(ctx context.Context, arn, region string, err error) 
 	if ctx.Err() != nil || !errors.As(err, &answer) {
 		return r.failed(ctx, arn, "no answer from STS in "+r.place(region), err)
 	}
-	text := fmt.Sprintf("sts:AssumeRole on %s: %s (AWS says: %s", arn, r.advice(answer, region), awsText(answer))
+	text := fmt.Sprintf("sts:AssumeRole on %s: %s (AWS says: %s", arn, r.advice(answer, region), upload.Said(answer))
 	var identified interface{ ServiceRequestID() string }
 	if errors.As(err, &identified) && identified.ServiceRequestID() != "" {
 		text += ", request ID " + identified.ServiceRequestID()
@@ -322,14 +324,6 @@ func (r AssumeRole) deniedAdvice(message string) string {
 		external = fmt.Sprintf("its sts:ExternalId is the one given, %q", r.ExternalID)
 	}
 	return "access denied: check that " + strings.Join(conditions, ", that ") + ", and that " + external
-}
-
-// awsText is AWS's own message without the canonical request that some servers add to
-// it, which has the session token in it.
-func awsText(answer smithy.APIError) string {
-	message, _, _ := strings.Cut(answer.ErrorMessage(), "\n")
-	message, _, _ = strings.Cut(message, "The Canonical String")
-	return strings.TrimSuffix(answer.ErrorCode()+": "+strings.TrimSpace(message), ": ")
 }
 
 // credentialsError is an [ErrCredentials] with its cause; cancelled: only the cause.

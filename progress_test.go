@@ -97,7 +97,7 @@ func TestLogger(t *testing.T) {
 	write(t, w, csv("_hidden/t.csv", "id\n"))
 	wantObject(t, srv, "_hidden/t.csv", "id\n")
 	want := `level=WARN msg="s3writer: suspect key" key=_hidden/t.csv reason="readers such as Spark and Athena skip segments like \"_hidden\""
-level=DEBUG msg=retrying request=PutObject object=s3://writer-sample/_hidden/t.csv tries=1 error="operation error`
+level=DEBUG msg=retrying request=PutObject object=s3://writer-sample/_hidden/t.csv tries=1 error="AWS says: SlowDown: Please reduce`
 	if got := logged.String(); !strings.HasPrefix(got, want) {
 		t.Errorf("logged:\n got %s\nwant %s", got, want)
 	}

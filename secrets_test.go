@@ -2,6 +2,7 @@ package s3writer
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -245,6 +246,54 @@ func TestErrorsHideSecrets(t *testing.T) {
 			wantNoSecret(t, "log", log.String(), secrets...)
 			wantNoSecret(t, "Writer", w, secrets...)
 		})
+	}
+}
+
+// TestAnswersHideSecrets is refused by servers that say what they have computed a
+// signature of, the session token with it.
+func TestAnswersHideSecrets(t *testing.T) {
+	const opening = "The request signature we calculated does not match."
+	for _, rest := range []string{
+		"\n\nThe Canonical String for this request should have been\n'PUT\nx-amz-security-token:",
+		" The Canonical String for this request should have been 'PUT x-amz-security-token:",
+		" the canonical request was: PUT x-amz-security-token:",
+		" The String-to-Sign should have been 'AWS4-HMAC-SHA256 ",
+		" The string to sign was AWS4-HMAC-SHA256 ",
+	} {
+		for _, fault := range []s3writertest.Fault{
+			{Op: "CreateMultipartUpload", Code: "SignatureDoesNotMatch", Status: 403},
+			{Op: "UploadPart", Code: "SignatureDoesNotMatch", Status: 403},
+			{Op: "UploadPart", Code: "InternalError", Status: 500, Times: 1},  // tried again
+			{Op: "UploadPart", Code: "NotImplemented", Status: 501, Times: 1}, // and without checksums
+			{Op: "AbortMultipartUpload", Code: "SignatureDoesNotMatch", Status: 403},
+		} {
+			srv := s3writertest.NewServer("writer-sample")
+			t.Cleanup(srv.Close)
+			fault.Message = opening + rest + testToken + "'"
+			if fault.Times > 0 {
+				fault.N = 1
+			}
+			srv.Fail(fault)
+			if fault.Op == "AbortMultipartUpload" {
+				srv.Fail(s3writertest.Fault{Op: "UploadPart", Status: 403})
+			}
+			var log strings.Builder
+			w, err := New(t.Context(), "writer-sample", WithAWSConfig(srv.Config()), WithEndpoint(srv.URL),
+				WithLogger(slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))))
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(w.CloseIdleConnections)
+			staged, err := w.Stage(t.Context(), NewTable("orders.csv", strings.NewReader("id\n1\n")))
+			document, failed := json.Marshal(staged)
+			if failed != nil {
+				t.Fatal(failed)
+			}
+			said := fmt.Sprint(err, string(document), log.String())
+			if strings.Contains(said, testToken) || !strings.Contains(said, opening) {
+				t.Errorf("%s, %s, %q: %s", fault.Op, fault.Code, rest, said)
+			}
+		}
 	}
 }
 

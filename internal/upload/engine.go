@@ -320,7 +320,7 @@ func (e *Engine) downgrade(sentChecksums bool, why error) bool {
 	if e.plain.CompareAndSwap(false, true) {
 		warning := "the server rejects CRC-64/NVME checksums; objects are sent without (" + answerText(why) + ")"
 		e.rejection.Store(&warning)
-		e.cfg.Logger.Warn("server rejects CRC-64/NVME checksums; going on without", "bucket", e.cfg.Bucket, "error", why)
+		e.cfg.Logger.Warn("server rejects CRC-64/NVME checksums; going on without", "bucket", e.cfg.Bucket, "error", answerText(why))
 	}
 	return true
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"regexp"
 	"strings"
 
 	"github.com/aws/smithy-go"
@@ -158,11 +159,8 @@ func answerText(err error) string {
 		return networkText(err)
 	}
 	var words []string
-	switch {
-	case code != "" && message != "":
-		words = append(words, code+": "+message)
-	case code != "":
-		words = append(words, code)
+	if code != "" {
+		words = append(words, said(code, message))
 	}
 	if status != 0 && (code == "" || status/100 != 4) {
 		words = append(words, fmt.Sprintf("HTTP status %d %s", status, http.StatusText(status)))
@@ -175,6 +173,21 @@ func answerText(err error) string {
 		text += ": " + networkText(err)
 	}
 	return text
+}
+
+// canonical is where a server begins to say what it has computed its signature of:
+// the request's headers, with the session token.
+var canonical = regexp.MustCompile(`(?i)the (canonical (string|request)|string[- ]to[- ]sign)|\n`)
+
+// Said is an answer's code and its message, without secrets.
+func Said(answer smithy.APIError) string { return said(answer.ErrorCode(), answer.ErrorMessage()) }
+
+func said(code, message string) string {
+	message = strings.TrimSpace(message)
+	if cut := canonical.FindStringIndex(message); cut != nil {
+		message = strings.TrimSpace(message[:cut[0]])
+	}
+	return strings.TrimSuffix(code+": "+message, ": ")
 }
 
 func networkText(err error) string {

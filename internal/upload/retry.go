@@ -246,7 +246,7 @@ func (e *Engine) again(ctx context.Context, r *request, t *tries, u used, v verd
 	if v.class == throttle { // the limiter makes everybody wait
 		pause = e.pace.backoff(min(t.failed, throttleDoublings), v.after)
 	}
-	e.cfg.Logger.Debug("retrying", "request", r.name, "object", e.object(r.key), "tries", t.failed, "pause", pause, "error", err)
+	e.cfg.Logger.Debug("retrying", "request", r.name, "object", e.object(r.key), "tries", t.failed, "pause", pause, "error", answerText(err))
 	return true, pause
 }
 
