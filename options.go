@@ -160,8 +160,9 @@ func WithObjectInput(f func(*s3.CreateMultipartUploadInput)) Option {
 // that wait or are sent, batches of records, codecs. Default 256 MiB, at least
 // 16 MiB. Objects of unknown length can reach 3,000 times the budget, because
 // parts grow up to half of it; partitions that are open at the same time share
-// that reach. What callbacks keep is their own. [WithPool] is for several
-// Writers.
+// that reach. What callbacks keep is their own; so is the buffer, of at most 256
+// KiB, of a Read that does not return when its Write is cancelled. [WithPool] is
+// for several Writers.
 func WithMemory(bytes int64) Option {
 	return func(o *options) { o.set("WithMemory"); o.memory = bytes }
 }

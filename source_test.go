@@ -82,6 +82,30 @@ func TestBlockedRead(t *testing.T) {
 	}
 }
 
+// TestStuckSourcesTakeNobodysMemory cancels Writes whose sources never return, more
+// than the budget has buffers for: those who come after have all of it.
+func TestStuckSourcesTakeNobodysMemory(t *testing.T) {
+	srv := newServer(t)
+	w := newWriter(t, srv, s3writer.WithMemory(16<<20))
+	ctx, stop := context.WithTimeout(t.Context(), 10*time.Second)
+	defer stop()
+	over := make(chan struct{})
+	defer close(over)
+	for i := range 64 {
+		ctx, cancel := context.WithCancel(ctx)
+		_, err := w.Write(ctx, s3writer.NewTable("stuck.csv", io.MultiReader(strings.NewReader(pattern(small)), readerFunc(func([]byte) (int, error) {
+			cancel()
+			<-over
+			return 0, io.EOF
+		}))))
+		if !errors.Is(err, context.Canceled) {
+			t.Fatalf("Write %d: %v", i+1, err)
+		}
+	}
+	_, err := w.Write(ctx, csv("t.csv", pattern(large)))
+	wantText(t, err, "")
+}
+
 // TestCauseOfAnyType ends a Write for a reason that == panics on.
 func TestCauseOfAnyType(t *testing.T) {
 	type wrapped struct{ error }

@@ -19,7 +19,7 @@ const readGrace = 10 * time.Millisecond
 
 // ReadFrom reads r to its end, straight into pages. A Read that blocks does not
 // stop cancellation: ReadFrom returns at once, and the page that Read may still
-// write to is not used again before Read has returned.
+// write to is not used again.
 func (s *Stream) ReadFrom(r io.Reader) (n int64, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -32,10 +32,8 @@ func (s *Stream) ReadFrom(r io.Reader) (n int64, err error) {
 		}
 		got, ok := src.read(s.ctx.Done(), room)
 		if !ok {
-			if probe {
-				close(src.stranded) // the byte is in no page
-			} else {
-				s.strand(src, s.part, len(s.part.pages)-1)
+			if !probe { // whose byte is in no page
+				s.strand(s.part, len(s.part.pages)-1)
 			}
 			return n, cause(s.ctx)
 		}
@@ -81,13 +79,12 @@ func (s *Stream) atBorder() bool {
 	return s.schedule.parts == 0 && s.part.size == s.target
 }
 
-// strand leaves the page that a stuck Read may write to, one of p's, with its
-// goroutine, which gives it back when the Read returns.
-func (s *Stream) strand(src *source, p *part, page int) {
-	stuck := p.pages[page]
+// strand leaves the page that a stuck Read may write to, one of p's, to that Read,
+// which may never return: nobody else is to wait for its memory.
+func (s *Stream) strand(p *part, page int) {
+	stuck := p.pages[page : page+1 : page+1]
+	s.engine.pool.cede(s.account, stuck)
 	p.pages = slices.Delete(p.pages, page, page+1)
-	src.release = func() { s.engine.pool.give(s.account, stuck) }
-	close(src.stranded)
 }
 
 // source reads in a goroutine of its own, one buffer at a time.
@@ -96,10 +93,8 @@ type source struct {
 	ask chan []byte
 	got chan read
 
-	state    atomic.Int32
-	stranded chan struct{} // closed when release is set
-	release  func()        // may be nil
-	ended    chan struct{}
+	state atomic.Int32
+	ended chan struct{}
 }
 
 type read struct {
@@ -115,13 +110,13 @@ const (
 )
 
 func newSource(r io.Reader) *source {
-	src := &source{r: r, ask: make(chan []byte), got: make(chan read, 1), stranded: make(chan struct{}), ended: make(chan struct{})}
+	src := &source{r: r, ask: make(chan []byte), got: make(chan read, 1), ended: make(chan struct{})}
 	go src.run()
 	return src
 }
 
 // read fills b, unless done comes first: then b belongs to the goroutine that
-// is stuck in Read, until it calls release.
+// is stuck in Read, for good.
 func (src *source) read(done <-chan struct{}, b []byte) (read, bool) {
 	src.state.Store(reading)
 	src.ask <- b
@@ -168,11 +163,6 @@ func (src *source) fill(b []byte) {
 		}
 		if src.state.CompareAndSwap(reading, delivered) {
 			src.got <- done
-			return
-		}
-		<-src.stranded
-		if src.release != nil {
-			src.release()
 		}
 	}()
 	n, err := src.readFull(b)
