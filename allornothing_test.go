@@ -103,6 +103,41 @@ func (c *slowClient) PutObject(context.Context, *s3.PutObjectInput, ...func(*s3.
 	return &s3.PutObjectOutput{ETag: aws.String(`"etag"`)}, nil
 }
 
+// hungClient answers once, after that only when it is told to end.
+type hungClient struct {
+	s3writer.Client
+	first func() // called with the first object
+	once  sync.Once
+}
+
+func (c *hungClient) PutObject(ctx context.Context, _ *s3.PutObjectInput, _ ...func(*s3.Options)) (*s3.PutObjectOutput, error) {
+	first := false
+	c.once.Do(func() { first = true; c.first() })
+	if !first {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	time.Sleep(80 * time.Second)
+	return &s3.PutObjectOutput{ETag: aws.String(`"etag"`)}, nil
+}
+
+// TestCommitsEndTwoMinutesAfterTheirContext also where the last one is begun late.
+func TestCommitsEndTwoMinutesAfterTheirContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		w := mustNew(t, s3writer.WithClient(&hungClient{first: cancel}), s3writer.WithAllOrNothing(), s3writer.WithConcurrency(1))
+		began := time.Now()
+		_, err := w.Write(ctx, manyTables("a", 2)...)
+		if took := time.Since(began); took != 2*time.Minute {
+			t.Errorf("Write ended %v after its context", took)
+		}
+		if !errors.Is(err, s3writer.ErrCommitUnknown) {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
 // TestSlowCommits take as long as they need; only when their context has ended
 // is there an end to it.
 func TestSlowCommits(t *testing.T) {
@@ -112,7 +147,7 @@ func TestSlowCommits(t *testing.T) {
 		want   int // objects committed
 	}{
 		{"not cancelled", false, 8},
-		{"cancelled as they begin", true, 3},
+		{"cancelled as they begin", true, 2},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -137,7 +172,7 @@ func TestSlowCommits(t *testing.T) {
 				if partial := errors.Is(err, s3writer.ErrPartialCommit); partial != test.cancel {
 					t.Errorf("got %v", err)
 				}
-				if err != nil && !strings.Contains(err.Error(), "context canceled: the commit had not begun 2m0s later") {
+				if err != nil && !strings.Contains(err.Error(), "context canceled: the commit had not begun 1m30s later") {
 					t.Errorf("the error does not say why: %v", err)
 				}
 			})

@@ -10,9 +10,10 @@ import (
 )
 
 const (
-	// commitTime is how long commits that have begun may go on after their
-	// context has ended.
-	commitTime = 2 * time.Minute
+	// beginTime is for how long after the end of their context further commits may
+	// be begun, once one of them has. The engine ends them all at two minutes: each
+	// has half a minute at least.
+	beginTime = 90 * time.Second
 	// committers is how many objects of a Write become visible at once, as far
 	// as the engine allows.
 	committers = 256
@@ -57,7 +58,7 @@ func (c *commits) run(ctx context.Context, ds []*delivery) {
 	}
 	if n > 1 {
 		var cancel context.CancelFunc
-		ctx, cancel = outlasting(ctx, commitTime)
+		ctx, cancel = outlasting(ctx, beginTime)
 		defer cancel()
 	}
 	if n == 1 && len(ds) == 1 {

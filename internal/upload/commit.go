@@ -238,7 +238,8 @@ func (p *Pending) report() {
 // Once the first request is on its way a cancelled context does not stop it:
 // what has no answer is asked again, and is ErrCommitUnknown in the end; the
 // body stays in memory until Retain or Abort. After any other error the object
-// is still pending.
+// is still pending. One that is begun after the end noted in ctx has what is left
+// of the time that a commit may take.
 func (p *Pending) Commit(ctx context.Context) (Result, error) {
 	defer p.lock()()
 	switch {
@@ -273,9 +274,10 @@ func (p *Pending) commit(ctx context.Context) (Result, error) {
 	if err := p.engine.acquire(ctx, r); err != nil { // the last moment that a cancelled context stops it
 		return p.result(), p.engine.explain(ctx, r, err)
 	}
-	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.engine.pace.commitGrace)
+	until := left(ctx, p.engine.pace.commitGrace)
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), until)
 	defer cancel()
-	resends, stop := context.WithTimeout(grace, p.engine.resendTime())
+	resends, stop := context.WithTimeout(grace, p.engine.resendTime(until))
 	defer stop()
 	lost, err := p.engine.doInSlot(resends, r)
 	lost = lost || p.doubtful

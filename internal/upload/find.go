@@ -20,13 +20,13 @@ type finder interface {
 	HeadObject(context.Context, *s3.HeadObjectInput, ...func(*s3.Options)) (*s3.HeadObjectOutput, error)
 }
 
-// resendTime is how long a commit without an answer is sent again; the rest of
-// its time is for find.
-func (e *Engine) resendTime() time.Duration {
+// resendTime is how long of all its time a commit without an answer is sent again;
+// the rest is for find.
+func (e *Engine) resendTime(all time.Duration) time.Duration {
 	if _, ok := e.cfg.Client.(finder); ok {
-		return e.pace.commitGrace * 7 / 8
+		return all * 7 / 8
 	}
-	return e.pace.commitGrace
+	return all
 }
 
 // find looks for the object after a commit whose answer was lost. It says yes
