@@ -138,7 +138,7 @@ func (w *watch) ended(cancelled bool) error {
 		switch {
 		case opens != closes || opens > 1:
 			return broken("one ending", "the source was opened %d times and closed %d times", opens, closes)
-		case late && !cancelled: // a Read that is under way when the context ends may go on
+		case late > 1 && !cancelled: // one Read may be under way, or about to begin, when the source is closed
 			return broken("one ending", "the source was read after it was closed")
 		}
 	}
@@ -164,7 +164,7 @@ type source struct {
 	at      int
 	reads   int
 	reading bool
-	late    bool
+	late    int // reads that began after the end
 	opens   int
 	closes  int
 }
@@ -178,16 +178,16 @@ func (s *source) open(context.Context) (io.ReadCloser, error) {
 }
 
 func (s *source) Read(p []byte) (int, error) {
-	s.turn.wait(s)
 	s.mu.Lock()
 	switch {
 	case s.reading:
 		s.watch.breaks("one call at a time", "two Reads of the source at once")
 	case s.closes > 0:
-		s.late = true
+		s.late++
 	}
 	s.reading = true
 	s.mu.Unlock()
+	s.turn.wait(s)
 	n, err := s.next(p)
 	s.mu.Lock()
 	s.reading = false
