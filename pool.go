@@ -30,7 +30,8 @@ func NewPool(memory int64, requests int) *Pool {
 // WithPool lets the Writer share p with others. It excludes [WithMemory];
 // [WithConcurrency] remains the bound of this Writer's own requests. Each Writer
 // finds its own pace: a server that asks it to slow down does not slow the
-// others down.
+// others down, except by the memory that its parts take until that server has
+// them; with [WithAllOrNothing] that is all its small objects in turn.
 //
 // A Writer with a client of its own, by [WithClient] or by the HTTP client of
 // [WithAWSConfig], shares memory and requests and keeps its connections.

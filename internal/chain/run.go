@@ -102,10 +102,11 @@ func (s *stepSink) mark(err error) error {
 // open opens, each from one goroutine. When it returns, the sinks have been
 // finished or aborted, and nothing reads the source any more, unless the context ended
 // while a Read was blocked: that Read's goroutine goes on alone. Where it is a
-// step's function that does not return after the context has ended, Run returns an
-// [AbandonedError], and the sinks are the caller's to abort.
-func (p *Program) Run(ctx context.Context, in Input, counts *Counts, open func(*Object) (ByteSink, error)) error {
-	ctx, cancel := context.WithCancelCause(ctx)
+// step's function that does not return after the context has ended, or for long
+// after a failure, Run returns an [AbandonedError], and the sinks are the caller's to
+// abort.
+func (p *Program) Run(caller context.Context, in Input, counts *Counts, open func(*Object) (ByteSink, error)) error {
+	ctx, cancel := context.WithCancelCause(caller)
 	defer cancel(nil)
 	r := &run{Program: p, in: in, counts: counts, open: open, ctx: ctx, cancel: cancel}
 	// In a goroutine of its own, so that a callback that ends its goroutine ends
@@ -116,7 +117,7 @@ func (p *Program) Run(ctx context.Context, in Input, counts *Counts, open func(*
 		defer func() { done <- err }()
 		err = r.run()
 	}()
-	err, abandoned := r.await(done)
+	err, abandoned := r.await(caller, done)
 	if below, ok := err.(sinkError); ok {
 		err = below.error
 	}
@@ -126,19 +127,29 @@ func (p *Program) Run(ctx context.Context, in Input, counts *Counts, open func(*
 	return err
 }
 
-// await waits for the run, but not much longer than its context lasts.
-func (r *run) await(done <-chan error) (err error, abandoned bool) {
+// await waits for the run, but not long after its failure, and not much longer than
+// its caller waits.
+func (r *run) await(caller context.Context, done <-chan error) (err error, abandoned bool) {
 	select {
 	case err := <-done:
 		return err, false
 	case <-r.ctx.Done():
 	}
-	timer := time.NewTimer(leaveAfter)
-	defer timer.Stop()
+	failed := time.NewTimer(leaveFailedAfter)
+	defer failed.Stop()
 	select {
 	case err := <-done:
 		return err, false
-	case <-timer.C:
+	case <-failed.C:
+		return context.Cause(r.ctx), true
+	case <-caller.Done():
+	}
+	left := time.NewTimer(leaveAfter)
+	defer left.Stop()
+	select {
+	case err := <-done:
+		return err, false
+	case <-left.C:
 		return context.Cause(r.ctx), true
 	}
 }
@@ -557,8 +568,11 @@ func (r *run) receive(q *queue) (*job, error) {
 const (
 	// abandonAfter is how long a run that ends waits for a blocked Read.
 	abandonAfter = 50 * time.Millisecond
-	// leaveAfter is how long a run that was ended is waited for.
+	// leaveAfter is how long a run is waited for when its caller's context has ended.
 	leaveAfter = 3 * abandonAfter
+	// leaveFailedAfter is how long one is that has failed: nobody is in a hurry, and
+	// what has not returned yet is most likely slow.
+	leaveFailedAfter = 2 * time.Second
 )
 
 // errStopped tells a sender that nobody needs more.
