@@ -291,7 +291,7 @@ func (w *Writer) deliver(ctx context.Context, ds []*delivery, end func(context.C
 		}
 	}
 	engine, err := w.engineFor(ctx, ds)
-	tables := newCrew(mostTables)
+	tables := newCrew(max(mostTables, w.opts.concurrency))
 	for _, d := range ds {
 		tables.await()
 		if !d.admit(ctx, engine, err) {
