@@ -45,15 +45,18 @@ func ourScan(lengths func(*record.Batch) int) func(context.Context, *site) error
 // do, and asks for the text of those in quotes.
 func boundLengths(batch *record.Batch) (total int) {
 	v := batch.Source
+	text, gap, quote := v.Text, v.Gap, v.Dialect.Quote
 	var scratch []byte
 	for row := range batch.Rows {
 		bounds := v.Off[row*v.Stride:][:v.Fields+1]
-		for i, end := range bounds[1:] {
-			text := v.Text[bounds[i] : end-v.Gap]
-			if text != "" && text[0] == v.Dialect.Quote {
-				text, _, scratch = batch.Refs[i].Text(row, scratch)
+		begin := bounds[0]
+		for _, next := range bounds[1:] {
+			field := text[begin : next-gap]
+			if field != "" && field[0] == quote {
+				field, scratch = v.Unquote(field, scratch)
 			}
-			total += len(text)
+			total += len(field)
+			begin = next
 		}
 	}
 	return total

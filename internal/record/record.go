@@ -230,16 +230,25 @@ func (v *Vector) text(row, field int, scratch []byte) (s string, null bool, _ []
 		return raw, v.null(row, field), scratch
 	case d.verbatim(raw):
 		return raw, false, scratch
-	case v.Whole && d.quoted(raw):
-		return raw[1 : len(raw)-1], false, scratch
 	case !d.quoted(raw) && raw == d.Null:
 		return "", true, scratch
 	}
+	s, scratch = v.Unquote(raw, scratch)
+	return s, false, scratch
+}
+
+// Unquote returns the text of a field that stands as raw in a vector of CSV, in
+// scratch if it does not stand there as one piece. It knows nothing of NULL.
+func (v *Vector) Unquote(raw string, scratch []byte) (string, []byte) {
+	d := v.Dialect
+	if v.Whole && d.quoted(raw) {
+		return raw[1 : len(raw)-1], scratch
+	}
 	if inner, ok := d.inner(raw); ok {
-		return inner, false, scratch
+		return inner, scratch
 	}
 	scratch = d.appendText(scratch[:0], raw)
-	return unsafe.String(unsafe.SliceData(scratch), len(scratch)), false, scratch
+	return unsafe.String(unsafe.SliceData(scratch), len(scratch)), scratch
 }
 
 func (v *Vector) null(row, field int) bool {
