@@ -161,7 +161,7 @@ func (p *Pending) stage(ctx context.Context) error {
 	if p.ended || p.err != nil || p.body == nil || p.engine.cfg.DryRun {
 		return p.err
 	}
-	id, lost, err := p.engine.create(ctx, p.settings)
+	id, lost, err := p.engine.create(ctx, p.settings, nil)
 	p.lost = p.lost || lost
 	if err != nil {
 		return err

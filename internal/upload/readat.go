@@ -135,12 +135,7 @@ func (s *Stream) readPart(p *part, from *span, after int64, turns chan struct{})
 		return true
 	}
 	s.opening.Do(s.open)
-	select {
-	case s.queue <- struct{}{}:
-		return true
-	case <-s.ctx.Done():
-		return false
-	}
+	return s.backlog.enter(s.ctx) == nil
 }
 
 // load fills a part's pages.

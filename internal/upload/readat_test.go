@@ -227,8 +227,9 @@ func TestReadsDoNotRunAhead(t *testing.T) {
 		t.Errorf("%d parts are read at once, want %d", n, parallelReads)
 	}
 	close(read)
-	most := 2 + cap(s.queue) + parallelReads // sent, in the queue, read
-	waitFor(t, func() bool { return e.Stats().InFlight == 2 && len(s.queue) == cap(s.queue) })
+	_, early := e.earlyParts()
+	most := 2 + early + parallelReads // sent, in the backlog, read
+	waitFor(t, func() bool { return e.Stats().InFlight == 2 && s.backlog.full() })
 	linger()
 	if n := parts(); n > most {
 		t.Errorf("%d parts were begun, want at most %d", n, most)

@@ -21,9 +21,10 @@ const (
 )
 
 // create opens an upload. lost says that a further one may be open whose ID was
-// in an answer that never came.
-func (e *Engine) create(ctx context.Context, s *settings) (id string, lost bool, err error) {
-	lost, err = e.do(ctx, &request{name: opCreate, key: s.key, send: func(ctx context.Context, a attempt) error {
+// in an answer that never came. late, which may be nil, is called when the server
+// turns out to be far away.
+func (e *Engine) create(ctx context.Context, s *settings, late func()) (id string, lost bool, err error) {
+	lost, err = e.do(ctx, &request{name: opCreate, key: s.key, late: late, send: func(ctx context.Context, a attempt) error {
 		out, err := e.cfg.Client.CreateMultipartUpload(ctx, s.createInput(a.checksums), a.opts...)
 		if err == nil && aws.ToString(out.UploadId) == "" {
 			return errNoID

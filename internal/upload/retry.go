@@ -33,6 +33,7 @@ type request struct {
 	caller context.Context
 
 	begun func()
+	late  func() // called when the server has had the request for as long as one nearby needs not
 	send  func(context.Context, attempt) error
 
 	waited time.Duration // for a place among the requests of others, before the last try
@@ -139,6 +140,12 @@ func (e *Engine) try(ctx context.Context, r *request, u used) (took time.Duratio
 	r.began = time.Now()
 	connected := r.began
 	trace := httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected = time.Now() }}
+	if r.late != nil {
+		late := time.AfterFunc(far, r.late)
+		defer late.Stop()
+		trace.GetConn = func(string) { late.Stop() } // making one says nothing
+		trace.WroteRequest = func(httptrace.WroteRequestInfo) { late.Reset(far) }
+	}
 	if r.commits {
 		// S3 begins its answer and sends white space while it makes a large
 		// object of its parts: that is no stall.

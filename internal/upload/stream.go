@@ -4,24 +4,10 @@ import (
 	"context"
 	"fmt"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 )
-
-// queuedParts is how many full parts of one stream may wait for their turn to
-// be sent. Until there are fewer, the next one is not begun: it would only hold
-// memory.
-const queuedParts = 1
-
-// earlyParts is how many more may wait until the server has opened the upload:
-// as many as a third of the memory for pages holds. A server that is far away
-// then gets them all at once.
-func (e *Engine) earlyParts() int {
-	third := e.pool.budget / 3 / max(e.limits.basePart, e.cfg.PartSize)
-	return int(min(farLimit, max(0, third-queuedParts)))
-}
 
 // Stream takes the bytes of one object and sends them in parts. Its methods are
 // for one goroutine, but for Abort. It ends with Finish or Abort.
@@ -46,8 +32,7 @@ type Stream struct {
 	orphans  []Orphan
 
 	sending sync.WaitGroup
-	queue   chan struct{}
-	surplus atomic.Int64 // parts in the queue whose places nobody gets
+	backlog *backlog
 	opening sync.Once
 	created chan struct{} // closed when Create has ended; made by opening
 	id      string        // valid after created
@@ -66,7 +51,8 @@ type Orphan struct {
 // Open begins an object. Cancelling ctx, which is the table's, ends everything
 // that is done for it. A wrong object shows in the first Write or in Finish.
 func (e *Engine) Open(ctx context.Context, a *Admission, o Object) *Stream {
-	s := &Stream{engine: e, admission: a, object: o, began: time.Now(), parent: ctx, queue: make(chan struct{}, queuedParts+e.earlyParts())}
+	near, _ := e.earlyParts()
+	s := &Stream{engine: e, admission: a, object: o, began: time.Now(), parent: ctx, backlog: newBacklog(near)}
 	s.ctx, s.cancel = context.WithCancelCause(ctx)
 	if err := s.prepare(); err != nil {
 		s.fail(err)
@@ -174,11 +160,8 @@ func (s *Stream) begin() error {
 		s.fail(err)
 		return err
 	}
-	select { // until there is room in the queue
-	case s.queue <- struct{}{}:
-		<-s.queue
-	case <-s.ctx.Done():
-		return cause(s.ctx)
+	if err := s.backlog.await(s.ctx); err != nil {
+		return err
 	}
 	s.target = s.schedule.size()
 	if s.schedule.sparing() {
@@ -248,11 +231,9 @@ func (s *Stream) send() error {
 		return nil
 	}
 	s.opening.Do(s.open)
-	select {
-	case s.queue <- struct{}{}:
-	case <-s.ctx.Done():
+	if err := s.backlog.enter(s.ctx); err != nil {
 		s.give(p)
-		return cause(s.ctx)
+		return err
 	}
 	s.engine.pool.depart(s.account)
 	s.sending.Go(func() {
@@ -270,39 +251,20 @@ func (s *Stream) give(p *part) {
 	p.pages = nil
 }
 
-// open creates the upload while the next part is being filled.
+// open creates the upload while the next parts are being filled.
 func (s *Stream) open() {
 	s.created = make(chan struct{})
 	s.sending.Go(func() {
 		defer close(s.created)
 		defer s.recovered()
-		id, lost, err := s.engine.create(s.ctx, s.settings)
+		defer s.backlog.settle(queuedParts)
+		_, most := s.engine.earlyParts()
+		id, lost, err := s.engine.create(s.ctx, s.settings, func() { s.backlog.widen(most) })
 		s.id, s.lost = id, lost
 		if err != nil {
 			s.refused(err)
 		}
-		s.narrow()
 	})
-}
-
-// narrow takes the room for early parts out of the queue, and has parts that are
-// in it leave their place taken.
-func (s *Stream) narrow() {
-	for surplus := cap(s.queue) - queuedParts; surplus > 0; surplus-- {
-		select {
-		case s.queue <- struct{}{}:
-		default:
-			s.surplus.Store(int64(surplus))
-			return
-		}
-	}
-}
-
-// leave gives a part's place in the queue to the next one.
-func (s *Stream) leave() {
-	if s.surplus.Add(-1) < 0 {
-		<-s.queue
-	}
 }
 
 // refused is fail for what was sent in the background: whoever fills the
@@ -324,7 +286,7 @@ func (s *Stream) recovered() {
 }
 
 func (s *Stream) upload(p *part) error {
-	begun := sync.OnceFunc(s.leave)
+	begun := sync.OnceFunc(s.backlog.leave)
 	defer begun()
 	<-s.created // ends soon when the context does
 	if s.id == "" {

@@ -503,8 +503,9 @@ func waitFor(t *testing.T, cond func() bool) {
 	t.Fatal("condition never came true")
 }
 
-// While a server has yet to open the upload, parts are filled for it, in a share
-// of the memory; once it has, no more of them than can be sent.
+// While a server that is far away has yet to open the upload, parts are filled for
+// it, in a share of the memory, but only a few as long as it may be near; once the
+// upload is open, no more of them than can be sent.
 func TestPartsAreFilledBeforeTheUploadIsOpen(t *testing.T) {
 	b := newBucket()
 	const sent = 20
@@ -548,8 +549,8 @@ func TestPartsAreFilledBeforeTheUploadIsOpen(t *testing.T) {
 	for range sent {
 		let <- struct{}{}
 	}
-	const most = sent + 2 + queuedParts + 1 // in flight, in the queue, full
-	waitFor(t, func() bool { return len(let) == 0 && e.Stats().InFlight == 2 && len(s.queue) == cap(s.queue) })
+	const most = sent + 2 + queuedParts + 1 // in flight, in the backlog, full
+	waitFor(t, func() bool { return len(let) == 0 && e.Stats().InFlight == 2 && s.backlog.full() })
 	linger()
 	if n := taken.Load(); n > most*small.basePart {
 		t.Errorf("%d bytes were taken when %d parts were sent", n, sent)
