@@ -37,6 +37,7 @@ type connection struct {
 	endpoint string          // a server's that is not AWS; "": AWS
 	profile  upload.Profile  // of the server
 	region   string          // "" until it is found out
+	wire     *upload.Wire    // what client sends with; nil: somebody else's, who may have changed how
 	refresh  func()          // drops credentials that a server called expired; may be nil
 	idle     *http.Transport // ours or the pool's, to close idle connections; nil: somebody else's
 }
@@ -67,8 +68,10 @@ func (o *options) connect(ctx context.Context) (*connection, error) {
 		cfg.Credentials = cache
 		c.refresh = cache.Invalidate
 	}
-	client := s3.NewFromConfig(cfg, func(so *s3.Options) { o.address(so, c) })
-	c.client = client
+	c.client = s3.NewFromConfig(cfg, func(so *s3.Options) { o.address(so, c) })
+	if o.awsConfig == nil && cfg.Credentials != nil {
+		c.wire = &upload.Wire{HTTP: cfg.HTTPClient, Credentials: cfg.Credentials}
+	}
 	return c, nil
 }
 

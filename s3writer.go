@@ -347,7 +347,7 @@ func (w *Writer) connected(ctx context.Context) (*upload.Engine, error) {
 		if err := w.conn.locate(ctx, w.bucket, w.opts.bucketOwner); err != nil {
 			return nil, err
 		}
-		cfg.Client, cfg.Refresh = w.conn.client, w.conn.refresh
+		cfg.Client, cfg.Wire, cfg.Refresh = w.conn.client, w.conn.wire, w.conn.refresh
 		cfg.Region = w.conn.region
 	}
 	w.engine = upload.New(cfg)

@@ -318,14 +318,14 @@ func isGone(err error) bool {
 }
 
 func (p *Pending) put(ctx context.Context, a attempt) (Result, error) {
-	out, err := p.engine.cfg.Client.PutObject(ctx, p.settings.putInput(p.body, a), a.opts...)
-	if err != nil {
-		return Result{}, err
-	}
-	if err := checkAnswer(out.ETag, out.ChecksumCRC64NVME, out.ChecksumType, p.CRC64NVME); err != nil {
-		return Result{}, err
-	}
-	return Result{ETag: *out.ETag, VersionID: aws.ToString(out.VersionId)}, nil
+	got, err := p.engine.send(ctx, p.settings, "", p.body, a, func(ctx context.Context, a attempt) (answer, error) {
+		out, err := p.engine.cfg.Client.PutObject(ctx, p.settings.putInput(p.body, a), a.opts...)
+		if err != nil {
+			return answer{}, err
+		}
+		return answer{aws.ToString(out.ETag), aws.ToString(out.VersionId), aws.ToString(out.ChecksumCRC64NVME), out.ChecksumType}, nil
+	})
+	return p.taken(got, err)
 }
 
 func (p *Pending) complete(ctx context.Context, a attempt) (Result, error) {
@@ -334,10 +334,18 @@ func (p *Pending) complete(ctx context.Context, a attempt) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	if err := checkAnswer(out.ETag, out.ChecksumCRC64NVME, out.ChecksumType, p.CRC64NVME); err != nil {
+	return p.taken(answer{aws.ToString(out.ETag), aws.ToString(out.VersionId), aws.ToString(out.ChecksumCRC64NVME), out.ChecksumType}, nil)
+}
+
+// taken is the result of an answer, if that is a success.
+func (p *Pending) taken(a answer, err error) (Result, error) {
+	if err == nil {
+		err = a.check(p.CRC64NVME)
+	}
+	if err != nil {
 		return Result{}, err
 	}
-	return Result{ETag: *out.ETag, VersionID: aws.ToString(out.VersionId)}, nil
+	return Result{ETag: a.etag, VersionID: a.versionID}, nil
 }
 
 // Abort removes what was sent. It may be called more than once, and leaves a

@@ -36,6 +36,7 @@ type Client interface {
 // Config is what an Engine is made of. Its values are taken as validated.
 type Config struct {
 	Client      Client
+	Wire        *Wire        // what Client sends with; nil: nobody knows, so it has to send everything itself
 	Bucket      string       // a name, an alias or an access point's ARN
 	Endpoint    bool         // not AWS: a server that rejects checksum headers gets none from then on
 	Region      string       // the bucket's, as far as it is known
@@ -66,10 +67,11 @@ type Engine struct {
 	pool   *pool // the shared one
 	slots  *limiter
 
-	inputs    sync.Map               // of objects that differ in nothing but their key, by Content-Type
+	common    sync.Map               // settings of objects that differ in nothing but their key, by Content-Type
 	region    atomic.Pointer[string] // where the bucket is, once an answer has corrected the client's region
 	plain     atomic.Bool            // no checksum headers are sent
 	rejection atomic.Pointer[string] // of checksum headers, in the words of a warning
+	skewed    atomic.Bool            // the clock is wrong, by what only the client knows
 	refreshMu sync.Mutex
 	refreshes int64 // how often Refresh was called
 	counters  counters

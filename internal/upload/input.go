@@ -32,11 +32,13 @@ type Object struct {
 }
 
 // settings are an object's, as all its requests need them. Objects that differ
-// in nothing but their key share their input, whose key is not set.
+// in nothing but their key share their input, whose key is not set, and the requests
+// that were prepared for it.
 type settings struct {
 	*s3.CreateMultipartUploadInput
 	key         string
 	noOverwrite bool
+	templates   *templates
 }
 
 func (e *Engine) settings(o Object) (s *settings, err error) {
@@ -45,15 +47,15 @@ func (e *Engine) settings(o Object) (s *settings, err error) {
 			err = fmt.Errorf("object input of %q panicked: %v", o.Key, p)
 		}
 	}()
-	s = &settings{key: o.Key, noOverwrite: e.cfg.NoOverwrite}
 	if o.Input == nil {
-		if in, ok := e.inputs.Load(o.ContentType); ok {
-			s.CreateMultipartUploadInput = in.(*s3.CreateMultipartUploadInput)
-			return s, nil
+		if common, ok := e.common.Load(o.ContentType); ok {
+			own := *common.(*settings)
+			own.key = o.Key
+			return &own, nil
 		}
 	}
 	in := new(s3.CreateMultipartUploadInput)
-	s.CreateMultipartUploadInput = in
+	s = &settings{CreateMultipartUploadInput: in, key: o.Key, noOverwrite: e.cfg.NoOverwrite, templates: &templates{shared: o.Input == nil}}
 	if o.ContentType != "" {
 		in.ContentType = aws.String(o.ContentType)
 	}
@@ -68,7 +70,8 @@ func (e *Engine) settings(o Object) (s *settings, err error) {
 	}
 	in.Bucket = aws.String(e.cfg.Bucket)
 	if o.Input == nil {
-		e.inputs.Store(o.ContentType, in)
+		common := *s // s is the object's own
+		e.common.Store(o.ContentType, &common)
 	}
 	return s, nil
 }

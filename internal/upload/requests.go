@@ -41,28 +41,40 @@ func (e *Engine) create(ctx context.Context, s *settings, late func()) (id strin
 func (e *Engine) sendPart(ctx context.Context, s *settings, id string, p *part, begun func()) (types.CompletedPart, error) {
 	crc := encodeCRC(p.crc)
 	done := types.CompletedPart{PartNumber: aws.Int32(p.number), ChecksumCRC64NVME: &crc}
-	_, err := e.do(ctx, &request{name: opPart, key: s.key, body: p, begun: begun, send: func(ctx context.Context, a attempt) error {
+	sdk := func(ctx context.Context, a attempt) (answer, error) {
 		out, err := e.cfg.Client.UploadPart(ctx, s.partInput(id, p, a), a.opts...)
+		if err != nil {
+			return answer{}, err
+		}
+		return answer{etag: aws.ToString(out.ETag), crc64nvme: aws.ToString(out.ChecksumCRC64NVME)}, nil
+	}
+	_, err := e.do(ctx, &request{name: opPart, key: s.key, body: p, begun: begun, send: func(ctx context.Context, a attempt) error {
+		got, err := e.send(ctx, s, id, p, a, sdk)
 		if err != nil {
 			return err
 		}
-		done.ETag = out.ETag
-		return checkAnswer(out.ETag, out.ChecksumCRC64NVME, "", crc)
+		done.ETag = &got.etag
+		return got.check(crc)
 	}})
 	return done, err
 }
 
-// checkAnswer accepts a success only if it has an ETag, and our checksum if it has one.
-func checkAnswer(etag, checksum *string, kind types.ChecksumType, want string) error {
-	if aws.ToString(etag) == "" {
+// answer is what a server says of bytes that it has taken.
+type answer struct {
+	etag, versionID, crc64nvme string
+	checksumType               types.ChecksumType
+}
+
+// check accepts a success only if it has an ETag, and our checksum if it has one.
+func (a answer) check(want string) error {
+	if a.etag == "" {
 		return errNoETag
 	}
-	got := aws.ToString(checksum)
-	if got == "" || kind == types.ChecksumTypeComposite || strings.Contains(got, "-") {
+	if a.crc64nvme == "" || a.checksumType == types.ChecksumTypeComposite || strings.Contains(a.crc64nvme, "-") {
 		return nil
 	}
-	if got != want {
-		return fmt.Errorf("%w: CRC-64/NVME %s, ours is %s", errChecksum, got, want)
+	if a.crc64nvme != want {
+		return fmt.Errorf("%w: CRC-64/NVME %s, ours is %s", errChecksum, a.crc64nvme, want)
 	}
 	return nil
 }

@@ -45,6 +45,7 @@ type request struct {
 type attempt struct {
 	body      *body
 	checksums bool
+	region    string // that an answer has named
 	opts      []func(*s3.Options)
 }
 
@@ -132,7 +133,7 @@ func (e *Engine) try(ctx context.Context, r *request, u used) (took time.Duratio
 	watch := time.AfterFunc(e.pace.stall, func() { cancel(errStalled) })
 	defer watch.Stop()
 	var w *wire
-	a := attempt{checksums: u.checksums, opts: e.options(r.body != nil, u)}
+	a := attempt{checksums: u.checksums, region: u.region, opts: e.options(r.body != nil, u)}
 	if r.body != nil {
 		a.body = &body{part: r.body, progress: func() { watch.Reset(e.pace.stall) }}
 		ctx, w = lend(ctx, a.body)

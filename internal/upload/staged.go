@@ -60,7 +60,7 @@ func (e *Engine) Adopt(ctx context.Context, o Object, staged Staged) (*Pending, 
 	if s.RequestPayer == "" && staged.RequestPayer != "" {
 		in := *s.CreateMultipartUploadInput // may be shared
 		in.RequestPayer = types.RequestPayer(staged.RequestPayer)
-		s.CreateMultipartUploadInput = &in
+		s.CreateMultipartUploadInput, s.templates = &in, new(templates)
 	}
 	s.noOverwrite = s.noOverwrite || staged.NoOverwrite
 	p := &Pending{
