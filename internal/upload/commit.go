@@ -319,7 +319,7 @@ func isGone(err error) bool {
 
 func (p *Pending) put(ctx context.Context, a attempt) (Result, error) {
 	got, err := p.engine.send(ctx, p.settings, "", p.body, a, func(ctx context.Context, a attempt) (answer, error) {
-		out, err := p.engine.cfg.Client.PutObject(ctx, p.settings.putInput(p.body, a), a.opts...)
+		out, err := p.engine.cfg.Client.PutObject(ctx, p.settings.putInput(p.body, a), a.options()...)
 		if err != nil {
 			return answer{}, err
 		}
@@ -330,7 +330,7 @@ func (p *Pending) put(ctx context.Context, a attempt) (Result, error) {
 
 func (p *Pending) complete(ctx context.Context, a attempt) (Result, error) {
 	in := p.settings.completeInput(p.id, p.parts, p.Size, p.CRC64NVME, a.checksums)
-	out, err := p.engine.cfg.Client.CompleteMultipartUpload(ctx, in, a.opts...)
+	out, err := p.engine.cfg.Client.CompleteMultipartUpload(ctx, in, a.options()...)
 	if err != nil {
 		return Result{}, err
 	}

@@ -40,7 +40,7 @@ func (p *Pending) find(ctx context.Context, gone bool) (Result, bool) {
 	}
 	var out *s3.HeadObjectOutput
 	_, err := p.engine.do(ctx, &request{name: opHead, key: p.Key, attempts: 3, send: func(ctx context.Context, a attempt) (err error) {
-		out, err = client.HeadObject(ctx, p.settings.headInput(a.checksums), a.opts...)
+		out, err = client.HeadObject(ctx, p.settings.headInput(a.checksums), a.options()...)
 		return err
 	}})
 	if err != nil || !p.equals(out) {

@@ -146,7 +146,7 @@ func TestInputsAreCopied(t *testing.T) {
 	}
 	s.key = *s.Key
 	p := &part{page: 16}
-	a := attempt{checksums: true}
+	a := attempt{used: used{checksums: true}}
 	for name, in := range map[string]any{
 		"PutObject": s.putInput(p, a), "UploadPart": s.partInput("id", p, a),
 		"Complete": s.completeInput("id", nil, 0, "", true), "Abort": s.abortInput("id"),

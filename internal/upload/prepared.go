@@ -93,25 +93,10 @@ func (e *Engine) prepare(s *settings, op string, p *part, a attempt) (*prepared,
 	return nil, &preparing{templates: s.templates, kind: k, key: s.key, http: e.cfg.Wire.HTTP}
 }
 
-// options have the SDK send through p.
-func (p *preparing) options(opts []func(*s3.Options)) []func(*s3.Options) {
-	if p == nil {
-		return opts
-	}
-	return append(opts, func(o *s3.Options) { o.HTTPClient = p })
-}
-
 // Do notes what is sent.
 func (p *preparing) Do(req *http.Request) (*http.Response, error) {
 	p.made = newPrepared(req, p.key)
 	return p.http.Do(req)
-}
-
-// answered keeps a request that was a success.
-func (p *preparing) answered(err error) {
-	if p != nil && p.made != nil && err == nil {
-		p.templates.kinds.Store(p.kind, p.made)
-	}
 }
 
 // newPrepared takes what others have in common with a request; nil if it cannot be
@@ -224,9 +209,14 @@ func (e *Engine) send(ctx context.Context, s *settings, id string, p *part, a at
 	if prepared != nil {
 		return e.sendPrepared(ctx, prepared, s.key, id, a, sdk)
 	}
-	a.opts = first.options(a.opts)
+	if first == nil {
+		return sdk(ctx, a)
+	}
+	a.http = first
 	got, err := sdk(ctx, a)
-	first.answered(err)
+	if err == nil && first.made != nil {
+		first.templates.kinds.Store(first.kind, first.made)
+	}
 	return got, err
 }
 
@@ -254,7 +244,7 @@ func (e *Engine) sendPrepared(ctx context.Context, p *prepared, key, id string, 
 	}
 	replay := &replay{answer: res}
 	a.body = &body{part: a.body.part, progress: a.body.progress}
-	a.opts = append(a.opts, func(o *s3.Options) { o.HTTPClient = replay })
+	a.http = replay
 	got, err := sdk(context.WithoutCancel(ctx), a) // reading the answer ends with ctx, which is the request's
 	if !replay.taken {
 		return answer{}, unanswered(ctx, id, fmt.Errorf("the answer with status %d could not be read: %w", res.StatusCode, err))

@@ -25,7 +25,7 @@ const (
 // turns out to be far away.
 func (e *Engine) create(ctx context.Context, s *settings, late func()) (id string, lost bool, err error) {
 	lost, err = e.do(ctx, &request{name: opCreate, key: s.key, late: late, send: func(ctx context.Context, a attempt) error {
-		out, err := e.cfg.Client.CreateMultipartUpload(ctx, s.createInput(a.checksums), a.opts...)
+		out, err := e.cfg.Client.CreateMultipartUpload(ctx, s.createInput(a.checksums), a.options()...)
 		if err == nil && aws.ToString(out.UploadId) == "" {
 			return errNoID
 		}
@@ -42,7 +42,7 @@ func (e *Engine) sendPart(ctx context.Context, s *settings, id string, p *part, 
 	crc := encodeCRC(p.crc)
 	done := types.CompletedPart{PartNumber: aws.Int32(p.number), ChecksumCRC64NVME: &crc}
 	sdk := func(ctx context.Context, a attempt) (answer, error) {
-		out, err := e.cfg.Client.UploadPart(ctx, s.partInput(id, p, a), a.opts...)
+		out, err := e.cfg.Client.UploadPart(ctx, s.partInput(id, p, a), a.options()...)
 		if err != nil {
 			return answer{}, err
 		}
@@ -87,7 +87,7 @@ func (e *Engine) abortUpload(ctx context.Context, s *settings, id string) error 
 	ctx, cancel := context.WithTimeout(ctx, e.pace.abortGrace)
 	defer cancel()
 	_, err := e.do(ctx, &request{name: opAbort, key: s.key, attempts: 3, send: func(ctx context.Context, a attempt) error {
-		_, err := e.cfg.Client.AbortMultipartUpload(ctx, s.abortInput(id), a.opts...)
+		_, err := e.cfg.Client.AbortMultipartUpload(ctx, s.abortInput(id), a.options()...)
 		if code, _ := codeOf(err); code == "NoSuchUpload" {
 			return nil
 		}

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
@@ -43,11 +44,37 @@ type request struct {
 
 // attempt is what one try is sent with.
 type attempt struct {
-	body      *body
-	checksums bool
-	region    string // that an answer has named
-	opts      []func(*s3.Options)
+	used
+	engine *Engine
+	body   *body          // may be nil
+	http   aws.HTTPClient // instead of the client's own; may be nil
 }
+
+// options are those of the attempt's call of the SDK's, which goes a hundred functions
+// deep: there is room for them on the stack then. By itself the stack would grow in
+// steps, at each of which all its frames are moved: that was 15 % of the time that
+// thousands of small objects took.
+func (a *attempt) options() []func(*s3.Options) {
+	growStack()
+	opts := a.engine.options(a.body != nil, a.used)
+	if a.http != nil {
+		opts = append(opts, func(o *s3.Options) { o.HTTPClient = a.http })
+	}
+	return opts
+}
+
+// growStack takes about as much of the stack as such a call.
+//
+//go:noinline
+func growStack() {
+	var room [20 << 10]byte
+	use(&room)
+}
+
+// use keeps room on the stack of its caller.
+//
+//go:noinline
+func use(*[20 << 10]byte) {}
 
 // do sends r until it has a final answer. lost says that one of the tries has
 // no answer we know: it may have been carried out.
@@ -133,7 +160,7 @@ func (e *Engine) try(ctx context.Context, r *request, u used) (took time.Duratio
 	watch := time.AfterFunc(e.pace.stall, func() { cancel(errStalled) })
 	defer watch.Stop()
 	var w *wire
-	a := attempt{checksums: u.checksums, region: u.region, opts: e.options(r.body != nil, u)}
+	a := attempt{used: u, engine: e}
 	if r.body != nil {
 		a.body = &body{part: r.body, progress: func() { watch.Reset(e.pace.stall) }}
 		ctx, w = lend(ctx, a.body)
@@ -152,7 +179,6 @@ func (e *Engine) try(ctx context.Context, r *request, u used) (took time.Duratio
 		// object of its parts: that is no stall.
 		trace.GotFirstResponseByte = func() { watch.Reset(e.pace.commitGrace) }
 	}
-	growStack()
 	err = r.sendSafely(httptrace.WithClientTrace(ctx, &trace), a)
 	if err == nil && (r.body == nil || r.body.size <= tiny) {
 		e.answeredIn(time.Since(connected))
@@ -168,24 +194,6 @@ func (e *Engine) try(ctx context.Context, r *request, u used) (took time.Duratio
 	}
 	return took, err
 }
-
-// stackRoom is about what a call of the SDK takes, which goes a hundred functions deep.
-const stackRoom = 20 << 10
-
-// growStack makes room for that on the goroutine's stack. By itself the stack would
-// grow in steps, at each of which a hundred frames are moved: that was 15 % of the
-// time that thousands of small objects took.
-//
-//go:noinline
-func growStack() {
-	var room [stackRoom]byte
-	use(&room)
-}
-
-// use keeps room on the stack of its caller.
-//
-//go:noinline
-func use(*[stackRoom]byte) {}
 
 // sendSafely makes a panic of the client, or of what the caller has put into it,
 // an error: it may be in a goroutine of ours.

@@ -156,7 +156,7 @@ func (p *Pending) probe(ctx context.Context, keep bool) error {
 			wrong := md5.Sum(nil)
 			in.ContentMD5 = aws.String(base64.StdEncoding.EncodeToString(wrong[:]))
 		}
-		_, err := p.engine.cfg.Client.UploadPart(ctx, in, a.opts...)
+		_, err := p.engine.cfg.Client.UploadPart(ctx, in, a.options()...)
 		switch code, _ := codeOf(err); code {
 		case "BadDigest", "InvalidDigest", "XAmzContentChecksumMismatch", "XAmzContentSHA256Mismatch":
 			if !keep {

@@ -33,6 +33,7 @@ func Transport(concurrency int) *http.Transport {
 		DisableCompression:    true,
 		MaxIdleConnsPerHost:   conns,
 		MaxConnsPerHost:       conns,
+		WriteBufferSize:       8 << 10,         // a small object goes out with its headers
 		IdleConnTimeout:       4 * time.Second, // S3 drops idle connections after about five
 		ExpectContinueTimeout: time.Second,
 	}
