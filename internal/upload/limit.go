@@ -20,6 +20,7 @@ const (
 	measure    = 60 * time.Millisecond // and how long that is looked at, at least
 	worth      = 1.2                   // and to be worth their memory
 	probeAgain = 10 * time.Second      // when to try once more
+	changed    = 1.5                   // and how many times as fast, or slow, a server nearby must have become
 	perRequest = 256 << 10             // what a request costs besides its bytes, in bytes
 
 	slowDown = 0.5                    // what a throttled engine's limit is multiplied with
@@ -57,7 +58,8 @@ type limiter struct {
 
 	warm  bool
 	level level
-	last  level // the one before, to go back to
+	last  level   // the one before, to go back to
+	found float64 // the pace at the limit that was found last
 }
 
 // pauses are how long everybody waits if one request at a time is too much.
@@ -166,13 +168,31 @@ func (l *limiter) release(r result, s sample) {
 		if busy {
 			l.limit = min(l.most, l.limit+regain/l.limit)
 		}
-	case busy && l.limit < l.most && (!l.lastCut.IsZero() || now.Sub(l.level.since) >= probeAgain):
+	case busy && l.limit < l.most && !l.lastCut.IsZero():
 		l.limit = max(l.limit, l.before/2)
-		l.probing, l.lastCut, l.before = true, time.Time{}, 0
-		l.last = level{}
-		l.begin(now)
+		l.probeAnew(now)
+	case l.level.add(s) && busy && l.limit < l.most && now.Sub(l.level.since) >= probeAgain:
+		if l.far || l.different() {
+			l.probeAnew(now)
+		} else {
+			l.begin(now)
+		}
 	}
 	l.admit()
+}
+
+// probeAnew begins to look for the limit again.
+func (l *limiter) probeAnew(now time.Time) {
+	l.probing, l.lastCut, l.before = true, time.Time{}, 0
+	l.last = level{}
+	l.begin(now)
+}
+
+// different tells whether the pace is no longer what it was at this limit. As long as
+// it is, more requests to a server nearby would only take memory once more.
+func (l *limiter) different() bool {
+	pace := l.level.pace()
+	return pace > changed*l.found || changed*pace < l.found
 }
 
 // cut lets the server have less. What was begun before the last cut tells
@@ -216,17 +236,22 @@ func (l *limiter) answered(took time.Duration) {
 	l.admit()
 }
 
+// add counts a request that was begun at the level and had a body, and says whether it was.
+func (v *level) add(s sample) bool {
+	if s.took <= 0 || time.Now().Add(-s.took).Before(v.since) {
+		return false
+	}
+	v.count++
+	v.work += s.bytes + perRequest
+	v.took += s.took
+	return true
+}
+
 // probe measures the level, and goes on to the next one or back to the last,
 // if there is demand for more than the level has.
 // Requests without a body say nothing about the pace.
 func (l *limiter) probe(s sample, now time.Time) {
-	if s.took <= 0 || now.Add(-s.took).Before(l.level.since) {
-		return
-	}
-	l.level.count++
-	l.level.work += s.bytes + perRequest
-	l.level.took += s.took
-	if !l.level.full || l.level.count < int(l.limit) {
+	if !l.level.add(s) || !l.level.full || l.level.count < int(l.limit) {
 		return
 	}
 	pace, last := l.level.pace(), l.last.pace()
@@ -240,8 +265,10 @@ func (l *limiter) probe(s sample, now time.Time) {
 		l.limit = min(l.most, 2*l.limit)
 		l.probing = l.limit > l.last.limit
 	default:
+		l.found = pace
 		if pace < worth*last {
 			l.limit = min(l.most, max(l.last.limit, leastLimit))
+			l.found = last
 		}
 		l.probing = false
 	}

@@ -244,6 +244,21 @@ func TestLimiterFindsThePace(t *testing.T) {
 	}
 }
 
+// TestLimiterLeavesWellAlone where nothing has changed: trying more requests takes memory.
+func TestLimiterLeavesWellAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLimiter(0)
+		bound := func(n int) time.Duration { return time.Duration(n) * 50 * time.Millisecond }
+		rounds(l, 20, bound)
+		if peak := rounds(l, 500, bound); peak > leastLimit {
+			t.Errorf("%d requests were tried though nothing had changed", peak)
+		}
+		if peak := rounds(l, 500, func(int) time.Duration { return 400 * time.Millisecond }); peak < farLimit {
+			t.Errorf("no more than %d requests were tried of a server that has become slow", peak)
+		}
+	})
+}
+
 // TestLimiterSlowsDown halves the limit with every round that is refused, pauses
 // when one request at a time is too much, and comes back.
 func TestLimiterSlowsDown(t *testing.T) {

@@ -172,6 +172,9 @@ func (s *Stream) begin() error {
 		s.target = min(s.target, max(sure, s.schedule.minPart))
 	}
 	s.part = &part{number: int32(s.schedule.parts + 1), page: s.engine.limits.page}
+	if s.schedule.parts > 0 { // the first one may be all there is
+		s.part.pages = make([][]byte, 0, roundUp(s.target, s.part.page)/s.part.page)
+	}
 	return nil
 }
 
