@@ -53,7 +53,7 @@ func boundLengths(batch *record.Batch) (total int) {
 		for _, next := range bounds[1:] {
 			field := text[begin : next-gap]
 			if field != "" && field[0] == quote {
-				field, scratch = v.Unquote(field, scratch)
+				field, scratch = v.Unquote(row, field, scratch)
 			}
 			total += len(field)
 			begin = next

@@ -78,12 +78,35 @@ type separatorScan struct {
 	next int  // where the next stripe begins
 	odd  bool // a quote stands where none may stand
 
-	doubled bool // a quote within quotes was found, two of them in the text
+	doubles doubles // quotes within quotes, two of them in the text
 
 	inside    uint64 // all ones: within quotes at next
 	separator uint64 // 1: the byte before next is a separator
 	closing   uint64 // 1: the byte before next is a closing quote
 	bitmap    bitmap
+}
+
+// doubles are the positions of the first few doubled quotes of a text.
+type doubles struct {
+	at [64]uint32
+	n  int // how many there are, more than in at if it has not all of them
+}
+
+func (d *doubles) add(bitsOf uint64, pos int) {
+	for ; bitsOf != 0; bitsOf &= bitsOf - 1 {
+		if d.n < len(d.at) {
+			d.at[d.n] = uint32(pos + bits.TrailingZeros64(bitsOf))
+		}
+		d.n++
+	}
+}
+
+// all returns the positions, if they are known.
+func (d *doubles) all() (at []uint32, known bool) {
+	if d.n > len(d.at) {
+		return nil, false
+	}
+	return d.at[:d.n], true
 }
 
 func newSeparatorScan(text []byte, d *Dialect, quoting bool) *separatorScan {
@@ -125,8 +148,8 @@ func (s *separatorScan) dropQuoted(pos, words int) bool {
 		found := s.bitmap.separators[i] &^ in
 		opening, closing := quotes&in, quotes&^in
 		behind := closing<<1 | closed
-		if opening&behind != 0 {
-			s.doubled = true
+		if within := opening & behind; within != 0 {
+			s.doubles.add(within, pos+i*64)
 		}
 		stray := opening &^ (found<<1 | separator | behind)
 		follow := behind &^ (found | quotes)

@@ -3,6 +3,7 @@ package record
 import (
 	"math/bits"
 	"slices"
+	"sort"
 	"strings"
 	"unsafe"
 )
@@ -17,9 +18,10 @@ const sharedRows = 1 << 15
 // and at most MaxRow bytes.
 func (d *Dialect) mapFields(v *Vector, unquoted bool) (rows int, ok bool) {
 	text, width := v.Text, v.Fields
-	off, whole, ok := d.mapSeparators(text, unquoted || d.NoQuote)
-	v.Off, v.Stride, v.Whole, rows = off, width, whole, (len(off)-1)/width
+	off, doubles, ok := d.mapSeparators(text, unquoted || d.NoQuote)
+	v.Off, v.Stride, rows = off, width, (len(off)-1)/width
 	if ok = ok && (len(off)-1)%width == 0; ok {
+		v.markDoubled(doubles, rows)
 		var crlf bool
 		if crlf, ok = linesAsRows(text, off, rows, width); ok && (crlf || rows > sharedRows) {
 			v.Off, v.Stride = splitRows(text, off, rows, width), width+1
@@ -30,19 +32,18 @@ func (d *Dialect) mapFields(v *Vector, unquoted bool) (rows int, ok bool) {
 	}
 	if !ok {
 		offsets.give(v.Off)
-		v.Off, v.Whole = nil, false
+		v.Off, v.Whole, v.Doubled = nil, false, nil
 	}
 	return rows, ok
 }
 
 // mapSeparators returns 0 and the position behind each separator, the end of
 // the text being one, if text is well-formed. So each row is off[r*width :
-// (r+1)*width+1]: where one ends, the next one begins. The text is whole if no
-// quoted field has a quote.
+// (r+1)*width+1]: where one ends, the next one begins.
 //
 // On one core, rows of 100 bytes are decoded with 6700 MB/s where there are no
 // quotes and 3900 where there are some, with 3900 and 3300 without AVX2.
-func (d *Dialect) mapSeparators(text string, unquoted bool) (off []uint32, whole, ok bool) {
+func (d *Dialect) mapSeparators(text string, unquoted bool) (off []uint32, found *doubles, ok bool) {
 	off = offsets.take(len(text)/8 + min(len(text), stripe) + 2*64)
 	off = off[:cap(off)]
 	off[0] = 0
@@ -58,7 +59,26 @@ func (d *Dialect) mapSeparators(text string, unquoted bool) (off []uint32, whole
 		off[n] = uint32(len(text)) + 1
 		n++
 	}
-	return off[:n], !s.doubled, !s.odd
+	return off[:n], &s.doubles, !s.odd
+}
+
+// markDoubled notes which rows have doubled quotes, if they are few. v.Off has
+// separators, and room is left for the marks of common blocks.
+func (v *Vector) markDoubled(found *doubles, rows int) {
+	at, known := found.all()
+	v.Whole = known
+	if len(at) == 0 || !known {
+		return
+	}
+	words := (rows + 63) / 64
+	if v.Doubled = v.marks[:]; words > len(v.marks) {
+		v.Doubled = make([]uint64, words)
+	}
+	row := 0
+	for _, p := range at { // ascending
+		row += sort.Search(rows-row, func(i int) bool { return v.Off[(row+i+1)*v.Fields] > p })
+		v.Doubled[row>>6] |= 1 << (row & 63)
+	}
 }
 
 // positionsGo writes the position of each bit of words, the first being behind,

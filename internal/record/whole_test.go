@@ -34,3 +34,39 @@ func TestQuoteWithinQuotesAnywhere(t *testing.T) {
 		b.Release()
 	}
 }
+
+// Rows with quotes within quotes are told from those without, however many there are
+// of each, in the block and in the windows that are cut of it.
+func TestQuotesWithinQuotesOfRows(t *testing.T) {
+	for _, tt := range []struct{ rows, every int }{{1, 1}, {100, 7}, {5000, 97}, {5000, 2}, {40_000, 997}, {40_000, 3}} {
+		var text strings.Builder
+		text.WriteString("a,b\n")
+		want := make([]string, tt.rows)
+		for row := range tt.rows {
+			text.WriteString(`"x",`)
+			if want[row] = "y"; row%tt.every == 0 {
+				want[row] = `y"z`
+			}
+			text.WriteString(`"` + strings.ReplaceAll(want[row], `"`, `""`) + `"` + "\n")
+		}
+		s := record.NewScanner(strings.NewReader(text.String()), record.Dialect{}.Resolve(), nil, text.Len())
+		block, err := s.Next()
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, _ := s.Decode(block)
+		if b.Rows != tt.rows {
+			t.Fatalf("%d rows, want %d", b.Rows, tt.rows)
+		}
+		for from := 0; from < tt.rows; from += 3000 {
+			w := b.Window(from, min(from+3000, tt.rows))
+			for row := range w.Rows {
+				if inWindow, inBlock := w.Value(row, 1).String(), b.Value(from+row, 1).String(); inWindow != want[from+row] || inBlock != inWindow {
+					t.Fatalf("row %d of %d: %q in its window, %q in the block, want %q", from+row, tt.rows, inWindow, inBlock, want[from+row])
+				}
+			}
+			w.Release()
+		}
+		b.Release()
+	}
+}
