@@ -32,7 +32,7 @@ func (d *Dialect) mapFields(v *Vector, unquoted bool) (rows int, ok bool) {
 	}
 	if !ok {
 		offsets.give(v.Off)
-		v.Off, v.Whole, v.Doubled = nil, false, nil
+		v.Off, v.whole, v.doubled = nil, false, nil
 	}
 	return rows, ok
 }
@@ -66,18 +66,18 @@ func (d *Dialect) mapSeparators(text string, unquoted bool) (off []uint32, found
 // separators, and room is left for the marks of common blocks.
 func (v *Vector) markDoubled(found *doubles, rows int) {
 	at, known := found.all()
-	v.Whole = known
+	v.whole = known
 	if len(at) == 0 || !known {
 		return
 	}
 	words := (rows + 63) / 64
-	if v.Doubled = v.marks[:]; words > len(v.marks) {
-		v.Doubled = make([]uint64, words)
+	if v.doubled = v.marks[:]; words > len(v.marks) {
+		v.doubled = make([]uint64, words)
 	}
 	row := 0
 	for _, p := range at { // ascending
 		row += sort.Search(rows-row, func(i int) bool { return v.Off[(row+i+1)*v.Fields] > p })
-		v.Doubled[row>>6] |= 1 << (row & 63)
+		v.doubled[row>>6] |= 1 << (row & 63)
 	}
 }
 

@@ -188,17 +188,17 @@ type Vector struct {
 	// bounds of nothing (end before start), which reads as NULL.
 	Irregular bool
 
-	// Whole tells that the text of a quoted field is what stands between its quotes,
-	// as there are no quotes and no escapes in it, but for the rows that Doubled has
-	// a bit for; nil: there are none.
-	Whole   bool
-	Doubled []uint64
-	marks   [64]uint64 // room for Doubled
+	// There are no quotes and no escapes within quotes, but for the rows that doubled
+	// has a bit for; nil: there are none.
+	whole   bool
+	doubled []uint64
+	marks   [64]uint64 // room for doubled
 }
 
-// whole tells whether that is so in a row.
-func (v *Vector) whole(row int) bool {
-	return v.Whole && (v.Doubled == nil || v.Doubled[row>>6]&(1<<(row&63)) == 0)
+// Whole tells whether the text of every quoted field of a row is what stands between
+// its quotes.
+func (v *Vector) Whole(row int) bool {
+	return v.whole && (v.doubled == nil || v.doubled[row>>6]&(1<<(row&63)) == 0)
 }
 
 // raw returns the bytes of a field as they stand; ok is false for a padded field.
@@ -219,7 +219,7 @@ func (v *Vector) value(row, field int) Value {
 		return Value{}
 	case d == nil, d.verbatim(raw):
 		return TextValue(raw)
-	case v.whole(row) && d.quoted(raw):
+	case v.Whole(row) && d.quoted(raw):
 		return TextValue(raw[1 : len(raw)-1])
 	default:
 		return d.value(raw)
@@ -249,7 +249,7 @@ func (v *Vector) text(row, field int, scratch []byte) (s string, null bool, _ []
 // in scratch if it does not stand there as one piece. It knows nothing of NULL.
 func (v *Vector) Unquote(row int, raw string, scratch []byte) (string, []byte) {
 	d := v.Dialect
-	if v.whole(row) && d.quoted(raw) {
+	if v.Whole(row) && d.quoted(raw) {
 		return raw[1 : len(raw)-1], scratch
 	}
 	if inner, ok := d.inner(raw); ok {

@@ -37,7 +37,7 @@ func (b *Batch) Part(rows []int32) *Batch {
 func (b *Batch) Window(from, to int) *Batch {
 	v := *b.Source
 	v.Off = v.Off[from*v.Stride : (to-1)*v.Stride+v.Fields+1]
-	v.Whole, v.Doubled = v.Whole && v.Doubled == nil, nil // whose rows are b's
+	v.whole, v.doubled = v.whole && v.doubled == nil, nil // whose rows are b's
 	w := &Batch{
 		Schema: b.Schema, Refs: make([]Ref, len(b.Refs)), Rows: to - from,
 		First: b.First, Source: &v, Offset: b.Offset, decoded: b.decoded,
