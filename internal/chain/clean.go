@@ -117,7 +117,7 @@ func trimAll(b *record.Batch, col int) *record.Vector {
 	for ; out.Rows() < b.Rows; out.EndRow() {
 		out.NULL()
 	}
-	return out.Vector()
+	return out.VectorOf(b)
 }
 
 // Redact makes the values of columns NULL.

@@ -90,5 +90,5 @@ func hashed(b *record.Batch, cols []int, hashers *sync.Pool) *record.Vector {
 		}
 		out.EndRow()
 	}
-	return out.Vector()
+	return out.VectorOf(b)
 }

@@ -452,7 +452,7 @@ func RowNumber(column string) Step {
 			for ; out.Rows() < b.Rows; out.EndRow() {
 				out.NULL()
 			}
-			return out.Vector()
+			return out.VectorOf(b)
 		}), nil
 	}
 	return step

@@ -109,13 +109,18 @@ func (b *Builder) EndRow() {
 
 // Vector returns what was collected and leaves the builder empty, for the next
 // batch. The text has memory of its own, never used again by the builder.
-func (b *Builder) Vector() *Vector {
+func (b *Builder) Vector() *Vector { return b.vector(new(Vector)) }
+
+// VectorOf is Vector for columns of a batch that was given.
+func (b *Builder) VectorOf(of *Batch) *Vector { return b.vector(of.newVector()) }
+
+func (b *Builder) vector(v *Vector) *Vector {
 	if b.null != nil {
 		for len(b.null) <= (b.rows*b.width)>>6 {
 			b.null = append(b.null, 0)
 		}
 	}
-	v := &Vector{
+	*v = Vector{
 		Text:   unsafe.String(unsafe.SliceData(b.text), len(b.text)),
 		Off:    b.off,
 		Fields: b.width,

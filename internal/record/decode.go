@@ -41,6 +41,7 @@ type decoded struct {
 	batch  Batch
 	vector Vector
 	refs   [inlineRefs]Ref // the batch's, if they are few, and then those of NewRefs
+	spare  Vector
 
 	memory *memory      // of the text
 	claims atomic.Int32 // batches of its rows that are still somebody's
@@ -159,7 +160,7 @@ func (d *decoder) batch() *Batch {
 	*b = Batch{
 		Schema: d.s.schema, Rows: d.good, First: 1,
 		Source: v, Offset: d.block.Offset, decoded: d.decoded,
-		spare: d.decoded.refs[:], spareOf: b,
+		spare: d.decoded.refs[:], spareVector: &d.decoded.spare, spareOf: b,
 	}
 	b.Refs = b.NewRefs(d.width)
 	for i := range b.Refs {

@@ -18,10 +18,10 @@ const sharedRows = 1 << 15
 // and at most MaxRow bytes.
 func (d *Dialect) mapFields(v *Vector, unquoted bool) (rows int, ok bool) {
 	text, width := v.Text, v.Fields
-	off, doubles, ok := d.mapSeparators(text, unquoted || d.NoQuote)
+	off, found, ok := d.mapSeparators(text, unquoted || d.NoQuote)
 	v.Off, v.Stride, rows = off, width, (len(off)-1)/width
 	if ok = ok && (len(off)-1)%width == 0; ok {
-		v.markDoubled(doubles, rows)
+		v.markDoubled(&found, rows)
 		var crlf bool
 		if crlf, ok = linesAsRows(text, off, rows, width); ok && (crlf || rows > sharedRows) {
 			v.Off, v.Stride = splitRows(text, off, rows, width), width+1
@@ -43,7 +43,7 @@ func (d *Dialect) mapFields(v *Vector, unquoted bool) (rows int, ok bool) {
 //
 // On one core, rows of 100 bytes are decoded with 6700 MB/s where there are no
 // quotes and 3900 where there are some, with 3900 and 3300 without AVX2.
-func (d *Dialect) mapSeparators(text string, unquoted bool) (off []uint32, found *doubles, ok bool) {
+func (d *Dialect) mapSeparators(text string, unquoted bool) (off []uint32, found doubles, ok bool) {
 	off = offsets.take(len(text)/8 + min(len(text), stripe) + 2*64)
 	off = off[:cap(off)]
 	off[0] = 0
@@ -59,7 +59,7 @@ func (d *Dialect) mapSeparators(text string, unquoted bool) (off []uint32, found
 		off[n] = uint32(len(text)) + 1
 		n++
 	}
-	return off[:n], &s.doubles, !s.odd
+	return off[:n], s.doubles, !s.odd
 }
 
 // markDoubled notes which rows have doubled quotes, if they are few. v.Off has

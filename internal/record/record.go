@@ -303,8 +303,9 @@ type Batch struct {
 	room    []int32  // of NewSelection
 	keeper  *keeper  // of a view whose text will be overwritten
 
-	spare   []Ref  // room for NewRefs
-	spareOf *Batch // the batch whose room it is: a copy of that has none
+	spare       []Ref   // room for NewRefs
+	spareVector *Vector // and for a vector that is made of the batch
+	spareOf     *Batch  // the batch whose room it is: a copy of that has none
 
 	cache [4]slot
 }
@@ -405,6 +406,16 @@ func (b *Batch) NewRefs(n int) []Ref {
 	refs := b.spare[:n:n]
 	b.spare = b.spare[n:]
 	return refs
+}
+
+// newVector returns a vector to be filled.
+func (b *Batch) newVector() *Vector {
+	if b.spareOf != b || b.spareVector == nil {
+		return new(Vector)
+	}
+	v := b.spareVector
+	b.spareVector = nil
+	return v
 }
 
 // Record is one row of a batch.
