@@ -114,7 +114,7 @@ func (p *Pending) keep() {
 	if len(p.body.pages) == 1 && p.body.size <= pool.page/2 {
 		page := p.body.pages[0]
 		p.body.pages = [][]byte{slices.Clone(page[:p.body.size])}
-		p.small = true
+		p.small, p.body.own = true, true
 		p.held.Store(p.body.size)
 		pool.compact(p.account, page, p.body.size)
 	}

@@ -15,6 +15,7 @@ type part struct {
 	size   int64
 	crc    uint64
 	page   int64 // bytes in a page
+	own    bool  // all in one piece of memory that is nobody else's afterwards
 }
 
 // room is the unused end of the last page.

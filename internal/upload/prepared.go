@@ -174,9 +174,18 @@ func (p *prepared) request(ctx context.Context, key, id string, b *body) (req *h
 			Path: p.folder + key, RawPath: p.rawPath + httpbinding.EscapePath(key, false),
 		},
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Header: header, Body: io.NopCloser(b), ContentLength: b.part.size,
+		Header: header, Body: io.NopCloser(b.reader()), ContentLength: b.part.size,
 	}).WithContext(ctx)
 	return req, own[0]
+}
+
+// reader returns what net/http may read for as long as it likes. Of memory that it
+// knows it writes the headers and the bytes at once.
+func (b *body) reader() io.Reader {
+	if b.part.own {
+		return bytes.NewReader(b.part.at(0))
+	}
+	return b
 }
 
 // invocation is a random name for one attempt, as the SDK gives each call.

@@ -163,7 +163,9 @@ func (e *Engine) try(ctx context.Context, r *request, u used) (took time.Duratio
 	a := attempt{used: u, engine: e}
 	if r.body != nil {
 		a.body = &body{part: r.body, progress: func() { watch.Reset(e.pace.stall) }}
-		ctx, w = lend(ctx, a.body)
+		if !r.body.own {
+			ctx, w = lend(ctx, a.body)
+		}
 	}
 	r.began = time.Now()
 	connected := r.began
@@ -183,9 +185,14 @@ func (e *Engine) try(ctx context.Context, r *request, u used) (took time.Duratio
 	if err == nil && (r.body == nil || r.body.size <= tiny) {
 		e.answeredIn(time.Since(connected))
 	}
-	if ended := time.Now(); w != nil {
-		w.end()
-		if !a.body.began.IsZero() {
+	if ended := time.Now(); r.body != nil {
+		if w != nil {
+			w.end()
+		}
+		switch {
+		case r.body.own: // net/http may have it still
+			took = ended.Sub(connected)
+		case !a.body.began.IsZero():
 			took = ended.Sub(a.body.began)
 		}
 	}
