@@ -25,10 +25,11 @@ type comparison struct {
 	// inputs tells how many of the datasets are tried: 1 where the text does
 	// not matter.
 	inputs int
-	keyed  bool                   // the input has one column more, to partition by
+	keyed  int                    // the input has one column more, of so many values, to partition by
 	file   bool                   // the input is a file too
 	size   func(base int64) int64 // of one table, from -size
 	tables int                    // at once
+	once   bool                   // it takes minutes, and its figure is one of memory
 	work   work
 	goals  []goal
 
@@ -90,8 +91,8 @@ func (c *comparison) filed() bool { return c.file || c.sink == sinkFiles }
 
 // load returns the comparison's input from a dataset.
 func (c *comparison) load(d dataset, dir string, size int64) (*input, error) {
-	if c.keyed {
-		d.key = partitionKey
+	if c.keyed > 0 {
+		d.key, d.values = partitionKey, c.keyed
 	}
 	return loadInput(d, dir, size)
 }

@@ -17,6 +17,7 @@ const (
 func same(base int64) int64    { return base }
 func half(base int64) int64    { return base / 2 }
 func quarter(base int64) int64 { return base / 4 }
+func large(base int64) int64   { return 40 * base }
 func fourfold(base int64) int64 {
 	return 4 * base
 }
@@ -202,12 +203,20 @@ var comparisons = []*comparison{
 	},
 	{
 		name: "partition", title: fmt.Sprintf("partition by %s values, file to files, two cores", thousands(partitionValues)),
-		work: workPartition, sink: sinkFiles, procs: 2, inputs: 1, keyed: true, size: same, tables: 1,
+		work: workPartition, sink: sinkFiles, procs: 2, inputs: 1, keyed: partitionValues, size: same, tables: 1,
 		goals: []goal{ratioTo("DuckDB", 1)},
 		contestants: []contestant{
 			{name: "s3writer", ours: true, run: ourPartition(false)},
 			{name: "DuckDB", foreign: true, prepare: openDuckDB, run: duckDBPartition},
 			{name: "s3writer, WithSpill", ours: true, run: ourPartition(true)},
+		},
+	},
+	{
+		name: "spill", title: fmt.Sprintf("partition by %s values + gzip, WithSpill, %d MiB budget, once, two cores", thousands(spillValues), budget/mib),
+		work: workOwn, sink: sinkDiscard, procs: 2, inputs: 1, keyed: spillValues, size: large, tables: 1, once: true,
+		goals: []goal{rssWithin(budget + 64*mib)},
+		contestants: []contestant{
+			{name: "s3writer", ours: true, run: ourSpilledPartition},
 		},
 	},
 	{

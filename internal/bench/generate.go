@@ -56,13 +56,16 @@ func generateThefts(rows int) []byte {
 	return b.Bytes()
 }
 
-// partitionValues is how many values the added column has, in no order.
-const partitionValues = 1000
+// How many values the added column has, in no order.
+const (
+	partitionValues = 1000
+	spillValues     = 10_000
+)
 
 const partitionKey = "k"
 
-// addKey adds a last column to a table.
-func addKey(text []byte, name string) []byte {
+// addKey adds a last column of so many values to a table.
+func addKey(text []byte, name string, values int) []byte {
 	r := rand.New(rand.NewPCG(1000, 7))
 	var b bytes.Buffer
 	for line := range bytes.Lines(text) {
@@ -71,7 +74,7 @@ func addKey(text []byte, name string) []byte {
 			fmt.Fprintf(&b, ",%s\n", name)
 			continue
 		}
-		fmt.Fprintf(&b, ",v%03d\n", r.IntN(partitionValues))
+		fmt.Fprintf(&b, ",v%03d\n", r.IntN(values))
 	}
 	return b.Bytes()
 }

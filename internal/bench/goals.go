@@ -88,6 +88,13 @@ func peakWithin(most float64) goal {
 	}}
 }
 
+// rssWithin asks for a peak RSS of at most so many bytes.
+func rssWithin(most float64) goal {
+	return goal{text: fmt.Sprintf("RSS ≤ %.0f MiB", most/mib), judge: func(r *result) (string, bool) {
+		return fmt.Sprintf("%.0f MiB", r.rss(0)/mib), r.rss(0) <= most
+	}}
+}
+
 // atDefaults are the rivals that goals count against.
 func atDefaults(c contestant) bool { return !c.ours && !c.tuned && !c.bare }
 

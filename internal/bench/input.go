@@ -19,6 +19,7 @@ type dataset struct {
 	keep   []string // columns, in order
 	names  []string // that renaming gives the kept columns
 	key    string   // of the column that is added; "" for none
+	values int      // of that column
 	make   func(rows int) []byte
 }
 
@@ -67,7 +68,7 @@ func loadInput(d dataset, dir string, size int64) (*input, error) {
 		return nil, err
 	}
 	if d.key != "" {
-		text = addKey(text, d.key)
+		text = addKey(text, d.key, d.values)
 	}
 	in, err := stretch(text, size)
 	if err != nil {

@@ -65,7 +65,7 @@ func TestRemainingIsWhatTheChainLeaves(t *testing.T) {
 // TestAddKey adds a thousand values, in no order, and changes nothing else.
 func TestAddKey(t *testing.T) {
 	d := datasets[0]
-	d.key = partitionKey
+	d.key, d.values = partitionKey, partitionValues
 	in, err := loadInput(d, "", 3*mib)
 	if err != nil {
 		t.Fatal(err)

@@ -129,7 +129,11 @@ func (r *result) repeat(s settings, dataset int, server *serverProcess, dir stri
 		}
 		fmt.Fprintf(s.log, "%s, %s: %s is missing: %v\n", r.comparison.name, r.input.name(), r.comparison.contestants[i].name, err)
 	}
-	for range s.n {
+	n := s.n
+	if r.comparison.once {
+		n = 1
+	}
+	for range n {
 		for _, i := range order {
 			o, err := r.once(s, dataset, i, server, dir)
 			if err != nil {

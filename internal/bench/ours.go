@@ -106,6 +106,17 @@ func ourPartition(spill bool) func(context.Context, *site) error {
 	}
 }
 
+// ourSpilledPartition has more values than objects may be open at once.
+func ourSpilledPartition(ctx context.Context, s *site) error {
+	dir, err := os.MkdirTemp("", "s3writer-bench-spill-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	opts := []s3writer.Option{s3writer.WithSpill(dir), s3writer.WithMemory(budget)}
+	return deliver(ctx, s, opts, s3writer.PartitionBy(s.in.dataset.key), s3writer.Gzip())
+}
+
 // builtInChains are chains of built-in steps alone: none calls a function for a
 // row, so none has a reason to allocate for one.
 var builtInChains = []contestant{
