@@ -105,15 +105,16 @@ func (d *divider) pack(j *job) error {
 	g := groupers.Get().(*grouper)
 	defer groupers.Put(g)
 	for _, b := range j.batches {
-		groups := g.group(b)
-		if d.enc != nil && len(groups) > 0 {
+		before := len(j.pack.groups)
+		g.group(b, &j.pack)
+		if groups := j.pack.groups[before:]; d.enc != nil && len(groups) > 0 {
 			appender := d.enc.rows(b)
 			for i := range groups {
 				groups[i].append = appender
 			}
 		}
-		j.groups = append(j.groups, groups...)
 	}
+	j.groups, j.pieces = j.pack.groups, j.pack.pieces
 	j.out, j.packed = j.buffer(), true
 	return d.encode(j)
 }
@@ -138,6 +139,7 @@ func (d *divider) encode(j *job) error {
 			j.groups = j.groups[1:]
 		}
 	}
+	j.pack.pieces = j.pieces[:0]
 	return nil
 }
 

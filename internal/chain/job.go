@@ -24,6 +24,7 @@ type job struct {
 	groups []group // not encoded yet
 	pieces []piece // what out is made of
 	packed bool
+	pack   packing // what these are made of
 	err    error
 	ready  chan struct{} // receives once, when the job's own goroutine is done
 
@@ -70,7 +71,8 @@ func (r *run) jobOf(b *record.Batch) *job {
 // received, is just left.
 func (r *run) freeJob(j *job) {
 	j.release()
-	*j = job{own: j.own, task: j.task, first: j.first}
+	j.pack.reset()
+	*j = job{own: j.own, task: j.task, first: j.first, pack: j.pack}
 	f := &r.free
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"slices"
 	"strings"
 	"sync"
 	"unicode/utf8"
@@ -20,6 +21,24 @@ type group struct {
 	key    string // of the partition: its values, each with its length before it
 	rows   []int32
 	to     *partition // once it is known
+}
+
+// packing is the memory of a job's groups and pieces, which is the job's next time
+// too: where most rows have a partition of their own, fresh memory for each block
+// would be five times as much as the block, and more heap than all else until it
+// is collected.
+type packing struct {
+	groups []group
+	pieces []piece
+	rows   []int32
+	keys   []byte
+}
+
+// reset lets go of the rows of the block before.
+func (p *packing) reset() {
+	clear(p.groups)
+	clear(p.pieces[:cap(p.pieces)])
+	p.groups, p.pieces, p.rows, p.keys = p.groups[:0], p.pieces[:0], p.rows[:0], p.keys[:0]
 }
 
 // grouper sorts the rows of batches by partition. It is one goroutine's.
@@ -38,24 +57,25 @@ var (
 	keySeed  = maphash.MakeSeed()
 )
 
-// group returns the groups of b, in the order of their first rows.
-func (g *grouper) group(b *record.Batch) []group {
+// group adds the groups of b to p, in the order of their first rows.
+func (g *grouper) group(b *record.Batch, p *packing) {
 	n := b.Len()
 	if n == 0 {
-		return nil
+		return
 	}
 	if b.Partition == nil {
 		rows := b.Selection
 		if rows == nil {
 			rows = firstRows(b, b.NewSelection(), n)
 		}
-		return []group{{batch: b, rows: rows}}
+		p.groups = append(p.groups, group{batch: b, rows: rows})
+		return
 	}
 	g.reset(n)
 	for i := range n {
 		g.add(b, b.Row(i))
 	}
-	return g.sorted(b)
+	g.sorted(b, p)
 }
 
 func (g *grouper) reset(n int) {
@@ -108,20 +128,24 @@ func (g *grouper) key(i int32) []byte {
 	return g.keys[from:g.ends[i]]
 }
 
-// sorted returns the groups with their rows.
-func (g *grouper) sorted(b *record.Batch) []group {
-	keys := string(g.keys) // memory of its own: the groups outlive the grouper's turn
-	rows := make([]int32, len(g.groupOf))
-	groups := make([]group, len(g.ends))
+// sorted adds the groups with their rows to p: they outlive the grouper's turn.
+func (g *grouper) sorted(b *record.Batch, p *packing) {
+	begin := len(p.keys)
+	p.keys = append(p.keys, g.keys...)
+	keys := unsafe.String(unsafe.SliceData(p.keys[begin:]), len(g.keys))
+	first := len(p.rows)
+	p.rows = slices.Grow(p.rows, len(g.groupOf))[:first+len(g.groupOf)]
+	rows := p.rows[first:]
+	before := len(p.groups)
 	at, from := int32(0), int32(0)
 	for i, end := range g.ends {
-		groups[i] = group{batch: b, key: keys[from:end], rows: rows[at : at : at+g.counts[i]]}
+		p.groups = append(p.groups, group{batch: b, key: keys[from:end], rows: rows[at : at : at+g.counts[i]]})
 		at, from = at+g.counts[i], end
 	}
+	groups := p.groups[before:]
 	for i, k := range g.groupOf {
 		groups[k].rows = append(groups[k].rows, int32(b.Row(i)))
 	}
-	return groups
 }
 
 // hiveNull is the value of NULL and of the empty string in a path, as Hive has it.
