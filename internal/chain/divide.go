@@ -502,7 +502,8 @@ func (d *divider) endSpilled() error {
 	if err := d.spill.rewind(d.waiting.max / 2); err != nil {
 		return d.step().error(err)
 	}
-	for _, o := range ended {
+	for i, o := range ended {
+		ended[i] = nil // an object that is finished has nobody
 		if err := d.slot(); err != nil {
 			return err
 		}

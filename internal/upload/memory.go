@@ -530,7 +530,9 @@ func (p *pool) change(a *account, f func()) {
 	p.charged += a.charge()
 	p.occupied += a.held
 	p.peak = max(p.peak, p.charged+p.extras)
-	keep := max(0, (p.room()-p.occupied)/p.page)
+	// One page is kept in any case: tables of many small objects, whose other memory
+	// leaves hardly any room, would make a new one for each.
+	keep := max(1, (p.room()-p.occupied)/p.page)
 	if p.charged == 0 {
 		keep = min(keep, idlePages)
 	}
