@@ -7,6 +7,8 @@ import (
 	"slices"
 	"sync/atomic"
 	"time"
+
+	"github.com/seed149ec23d/s3writer/internal/chain"
 )
 
 const (
@@ -186,7 +188,7 @@ func (d *delivery) check(ctx context.Context) {
 		}
 	}
 	if err == nil && !d.w.opts.dryRun {
-		err = context.Cause(ctx)
+		err = chain.Cause(ctx)
 	}
 	if err != nil {
 		d.fail(ctx, err)

@@ -23,6 +23,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sts/types"
 	"github.com/aws/smithy-go"
 
+	"github.com/seed149ec23d/s3writer/internal/chain"
 	"github.com/seed149ec23d/s3writer/internal/upload"
 )
 
@@ -422,11 +423,12 @@ func (r *refreshing) Retrieve(ctx context.Context) (aws.Credentials, error) {
 	return c, err
 }
 
-// retrieve makes an error of the provider's panic, which would be one of the cache's
-// own goroutine.
+// retrieve makes an error of the provider's panic, or of an error that panics, which
+// would be in the cache's own goroutine.
 func (r *refreshing) retrieve(ctx context.Context) (c aws.Credentials, err error) {
 	defer recovered("the credentials provider", &err)
-	return r.provider().Retrieve(ctx)
+	c, err = r.provider().Retrieve(ctx)
+	return c, chain.Sound(err)
 }
 
 // AdjustExpiresBy shortens the window (by is negative) for short sessions, keeping its jitter.

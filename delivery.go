@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
-	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -241,7 +240,7 @@ func (d *delivery) accept(ctx context.Context) error {
 		err := errors.New("a function ended its goroutine: runtime.Goexit, as the FailNow of package testing does, cannot be used in Accept")
 		defer func() { done <- err }()
 		defer recovered("Accept", &err)
-		if err = d.table.Accept(report); err != nil {
+		if err = chain.Sound(d.table.Accept(report)); err != nil {
 			err = fmt.Errorf("refused by Accept: %w", err)
 		}
 	}()
@@ -249,14 +248,14 @@ func (d *delivery) accept(ctx context.Context) error {
 	case err := <-done:
 		return err
 	case <-ctx.Done():
-		return context.Cause(ctx)
+		return chain.Cause(ctx)
 	}
 }
 
 // recovered makes an error of a panic in the function that a table's owner gave.
 func recovered(name string, err *error) {
 	if p := recover(); p != nil {
-		*err = fmt.Errorf("%s: %w", name, &chain.PanicError{Value: p, Stack: debug.Stack()})
+		*err = fmt.Errorf("%s: %w", name, chain.Panicked(p))
 	}
 }
 
@@ -268,7 +267,7 @@ func (d *delivery) fail(ctx context.Context, err error) {
 
 // reason finds the table's error.
 func (d *delivery) reason(ctx context.Context, err error) *Error {
-	why := context.Cause(ctx)
+	why := chain.Cause(ctx)
 	if sent, ok := why.(*uploadError); ok && sent.of == d {
 		return sent.err
 	}

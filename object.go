@@ -52,7 +52,7 @@ func (d *delivery) open(ctx context.Context, o *chain.Object) (sink chain.ByteSi
 	s := &objectSink{d: d, key: key, object: o, stream: d.engine.Open(ctx, d.admission, d.object(key))}
 	if !d.fills(s) {
 		s.stream.Abort()
-		return nil, context.Cause(ctx)
+		return nil, chain.Cause(ctx)
 	}
 	return s, nil
 }

@@ -323,13 +323,13 @@ func (w *Writer) engineFor(ctx context.Context, ds []*delivery) (*upload.Engine,
 // others wait for it, but no longer than their context lasts.
 func (w *Writer) connected(ctx context.Context) (*upload.Engine, error) {
 	if ctx.Err() != nil {
-		return nil, context.Cause(ctx)
+		return nil, chain.Cause(ctx)
 	}
 	select {
 	case w.connecting <- struct{}{}:
 		defer func() { <-w.connecting }()
 	case <-ctx.Done():
-		return nil, context.Cause(ctx)
+		return nil, chain.Cause(ctx)
 	}
 	if w.engine != nil {
 		return w.engine, nil

@@ -102,7 +102,7 @@ func (s *sequence[T]) Each(b *record.Builder, row func() error) error {
 			err = fmt.Errorf("the record has %d fields, there are %d columns", len(fields), len(s.columns))
 		}
 		if err != nil {
-			return &chain.Error{Row: number, Offset: -1, Err: err}
+			return &chain.Error{Row: number, Offset: -1, Err: chain.Sound(err)}
 		}
 		for i, f := range fields {
 			if err := s.add(b, s.columns[i], f); err != nil {

@@ -2,7 +2,6 @@ package chain
 
 import (
 	"cmp"
-	"context"
 	"fmt"
 	"slices"
 	"sync"
@@ -389,7 +388,7 @@ func (d *divider) slot() error {
 	case d.slots <- struct{}{}:
 		return nil
 	case <-d.run.ctx.Done():
-		return context.Cause(d.run.ctx)
+		return Cause(d.run.ctx)
 	}
 }
 
@@ -479,7 +478,7 @@ func (d *divider) finish() error {
 		}
 	}
 	d.closing.Wait()
-	if err := context.Cause(d.run.ctx); err != nil {
+	if err := Cause(d.run.ctx); err != nil {
 		return err
 	}
 	if n := d.closed.Load(); n != int64(d.objects) { // whatever may have gone wrong: no object is forgotten

@@ -38,14 +38,16 @@ func RecordFunc(open func([]record.Column) (RecordStep, error)) Step {
 	return step
 }
 
-// protect calls f and makes a panic of it an error.
+// protect calls f and makes a panic of it an error, and of an error that panics one
+// that does not.
 func protect[T any](f func() (T, error)) (v T, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = recovered(p)
 		}
 	}()
-	return f()
+	v, err = f()
+	return v, Sound(err)
 }
 
 // emitted is how much text a step may collect before it is handed on.

@@ -141,7 +141,7 @@ func (r *run) await(caller context.Context, done <-chan error) (err error, aband
 	case err := <-done:
 		return err, false
 	case <-failed.C:
-		return context.Cause(r.ctx), true
+		return Cause(r.ctx), true
 	case <-caller.Done():
 	}
 	left := time.NewTimer(leaveAfter)
@@ -150,7 +150,7 @@ func (r *run) await(caller context.Context, done <-chan error) (err error, aband
 	case err := <-done:
 		return err, false
 	case <-left.C:
-		return context.Cause(r.ctx), true
+		return Cause(r.ctx), true
 	}
 }
 
@@ -185,7 +185,7 @@ func (r *run) run() (err error) {
 	src := newSource(r)
 	defer func() {
 		// What failed first is the reason; the rest are its echoes.
-		if cause := context.Cause(r.ctx); cause != nil && err != nil {
+		if cause := Cause(r.ctx); cause != nil && err != nil {
 			err = cause
 		}
 		src.close()
@@ -445,7 +445,7 @@ func (r *run) work(src *source) error {
 	r.wait.Wait()
 	r.countFiltered()
 	if err == nil {
-		err = context.Cause(r.ctx)
+		err = Cause(r.ctx)
 	}
 	return err
 }
@@ -553,7 +553,7 @@ func (r *run) receive(q *queue) (*job, error) {
 	select {
 	case j, ok := <-q.jobs:
 		if !ok {
-			return nil, context.Cause(r.ctx) // a source that failed ends its queue too
+			return nil, Cause(r.ctx) // a source that failed ends its queue too
 		}
 		select {
 		case <-j.ready:
@@ -562,7 +562,7 @@ func (r *run) receive(q *queue) (*job, error) {
 		}
 	case <-r.ctx.Done():
 	}
-	return nil, context.Cause(r.ctx)
+	return nil, Cause(r.ctx)
 }
 
 const (

@@ -70,7 +70,7 @@ func alone[T any](s *source, f func() (T, error)) (T, error) {
 		return r.v, r.err
 	case <-s.run.ctx.Done():
 		var zero T
-		return zero, context.Cause(s.run.ctx)
+		return zero, Cause(s.run.ctx)
 	}
 }
 

@@ -27,7 +27,7 @@ func (q *queue) send(ctx context.Context, j *job) error {
 	case <-q.stop:
 		return errStopped
 	case <-ctx.Done():
-		return context.Cause(ctx)
+		return Cause(ctx)
 	}
 }
 

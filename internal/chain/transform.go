@@ -50,6 +50,14 @@ func recovered(v any) error {
 	case *handOnError:
 		return v.err
 	}
+	return Panicked(v)
+}
+
+// Panicked is the error of a panic that was just recovered.
+func Panicked(v any) *PanicError {
+	if err, ok := v.(error); ok {
+		v = Sound(err)
+	}
 	return &PanicError{Value: v, Stack: debug.Stack()}
 }
 
@@ -67,7 +75,7 @@ func eachRow(b *record.Batch, f func(record.Record) error) (err error) {
 	for i, n := 0, b.Len(); i < n; i++ {
 		row = b.Row(i)
 		if err := f(record.Record{Batch: view, Row: row}); err != nil {
-			return rowError(b, row, "", err)
+			return rowError(b, row, "", Sound(err))
 		}
 	}
 	return nil
@@ -285,7 +293,7 @@ func derive(b *record.Batch, column string, value func(record.Record) (record.Va
 	err := eachRow(b, func(r record.Record) error {
 		val, err := value(r)
 		if err != nil {
-			return &record.FieldError{Row: r.Row, Column: column, Err: err}
+			return &record.FieldError{Row: r.Row, Column: column, Err: Sound(err)}
 		}
 		fill(r.Row)
 		v.Value(val)

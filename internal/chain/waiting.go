@@ -42,7 +42,7 @@ func (c *chunks) take(ctx context.Context) ([]byte, error) {
 		select {
 		case <-c.freed:
 		case <-ctx.Done():
-			return nil, context.Cause(ctx)
+			return nil, Cause(ctx)
 		}
 	}
 	defer c.mu.Unlock()

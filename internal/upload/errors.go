@@ -318,9 +318,26 @@ func serviceOf(err error) (service string) {
 	return service
 }
 
+// look panics if an error does, as a nil pointer of an error's type: then it panics
+// where that is expected.
+func look(err error) {
+	var nowhere *fatalError // so that all of it is looked at
+	_, _, _ = err.Error(), errors.Is(err, errUnseen), errors.As(err, &nowhere)
+}
+
+var errUnseen = errors.New("an error that nobody returns")
+
 // cause says why ctx is done, in an error that is ctx.Err() too.
-func cause(ctx context.Context) error {
+func cause(ctx context.Context) (because error) {
 	err, why := ctx.Err(), context.Cause(ctx)
+	defer func() {
+		if recover() != nil {
+			because = fmt.Errorf("%w: cancelled with an error that panics when it is read: %T", err, why)
+		}
+	}()
+	if why != nil {
+		look(why)
+	}
 	var fatal *fatalError
 	switch {
 	case errors.As(why, &fatal):

@@ -210,7 +210,10 @@ func (r *request) sendSafely(ctx context.Context, a attempt) (err error) {
 			err = &panicError{v}
 		}
 	}()
-	return r.send(ctx, a)
+	if err = r.send(ctx, a); err != nil {
+		look(err)
+	}
+	return err
 }
 
 // panicError is a panic in the client: what it has sent before nobody knows.
