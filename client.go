@@ -220,6 +220,10 @@ func (c *connection) locate(ctx context.Context, bucket, owner string) error {
 		c.region = m[2]
 	} else {
 		region, err := upload.DiscoverRegion(ctx, c.client, bucket, owner)
+		if c.refresh != nil && upload.Expired(err) {
+			c.refresh()
+			region, err = upload.DiscoverRegion(ctx, c.client, bucket, owner)
+		}
 		if err != nil {
 			return err
 		}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -92,6 +93,45 @@ func TestSessionExpires(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestSessionExpiresBeforeTheRegion is known: it is asked for again with the next
+// session, and if that has expired too, the same Writer finds it later.
+func TestSessionExpiresBeforeTheRegion(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		expired int // sessions in a row
+	}{{"once", 1}, {"twice", 2}} {
+		t.Run(test.name, func(t *testing.T) {
+			srv := newAmazon(t, "eu-central-1")
+			srv.Fail(s3writertest.Fault{Op: "GetBucketLocation", N: 1, Times: test.expired, Code: "ExpiredToken"})
+			srv.Fail(s3writertest.Fault{Op: "HeadBucket", Status: http.StatusForbidden})
+			id, secret := srv.Credentials()
+			sessions := &sessionsOf{key: aws.Credentials{AccessKeyID: id, SecretAccessKey: secret}}
+			w := newDotted(t, s3writer.WithAWSConfig(asAWS(srv)), s3writer.WithCredentials(sessions))
+			_, err := w.Write(t.Context(), csv("a.csv", "id\n"))
+			if first := test.expired == 1; first != (err == nil) || !first && !errors.Is(err, s3writer.ErrCredentials) {
+				t.Errorf("got %v", err)
+			}
+			if n := sessions.asked.Load(); n != 2 {
+				t.Errorf("%d sessions were asked for, want 2", n)
+			}
+			if _, err := w.Write(t.Context(), csv("b.csv", "id\n")); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// sessionsOf counts how often its key was asked for.
+type sessionsOf struct {
+	key   aws.Credentials
+	asked atomic.Int64
+}
+
+func (s *sessionsOf) Retrieve(context.Context) (aws.Credentials, error) {
+	s.asked.Add(1)
+	return s.key, nil
 }
 
 // TestSessionExpiresForGood: a role that can no longer be assumed ends the

@@ -115,6 +115,9 @@ func endsDiscovery(err error) bool {
 	return false
 }
 
+// Expired reports whether S3 no longer takes the credentials of a request: with others it is worth another try.
+func Expired(err error) bool { return s3Answer(err) != nil && isExpired(discoveryCode(err)) }
+
 func discoveryCode(err error) string {
 	if refusal, ok := errors.AsType[smithy.APIError](err); ok {
 		return refusal.ErrorCode()
