@@ -185,6 +185,35 @@ func TestRegion(t *testing.T) {
 	}
 }
 
+// TestRegionOfARefusal is where the next try goes, whatever the refusal says, unless
+// that is where it came from.
+func TestRegionOfARefusal(t *testing.T) {
+	const frankfurt = "eu-central-1"
+	refusal := s3writertest.Fault{Op: "PutObject", Status: http.StatusBadRequest, Header: http.Header{"X-Amz-Bucket-Region": {frankfurt}}}
+	once := refusal
+	once.N = 1
+	for _, test := range []struct {
+		name, region string
+		fault        s3writertest.Fault
+		want         []string
+	}{
+		{"another", "us-west-2", once, []string{"PutObject us-west-2", "PutObject eu-central-1"}},
+		{"another, for ever", "us-west-2", refusal, []string{"PutObject us-west-2", "PutObject eu-central-1"}},
+		{"the same", frankfurt, refusal, []string{"PutObject eu-central-1"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			srv := newAmazon(t, frankfurt)
+			srv.Fail(test.fault)
+			w := newDotted(t, s3writer.WithAWSConfig(asAWS(srv)), s3writer.WithRegion(test.region))
+			_, err := w.Write(t.Context(), csv("t.csv", "id\n"))
+			if (err == nil) != (test.fault.N == 1) {
+				t.Errorf("got %v", err)
+			}
+			wantAsked(t, srv, test.want...)
+		})
+	}
+}
+
 // TestRegionOnce is asked for by many Writes at once.
 func TestRegionOnce(t *testing.T) {
 	srv := newAmazon(t, "eu-central-1")

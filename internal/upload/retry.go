@@ -1,6 +1,7 @@
 package upload
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -37,6 +38,7 @@ type request struct {
 	late  func() // called when the server has had the request for as long as one nearby needs not
 	send  func(context.Context, attempt) error
 
+	region string        // that the last try was signed for
 	waited time.Duration // for a place among the requests of others, before the last try
 	began  time.Time     // the last try
 	wish   time.Duration // of the server, before the next one
@@ -93,6 +95,7 @@ func (e *Engine) doInSlot(ctx context.Context, r *request) (lost bool, err error
 	tried := tries{began: time.Now()}
 	for {
 		used := settingsOf(e)
+		r.region = cmp.Or(used.region, e.cfg.Region)
 		took, err := e.try(ctx, r, used)
 		v := classify(r, err)
 		lost = lost || v.lost
@@ -374,7 +377,7 @@ func classify(r *request, err error) verdict {
 		return verdict{class: transient, lost: true} // it was sent and got no answer
 	}
 	v := verdict{class: refusal(r, status, code), after: retryAfter(err)}
-	if region := RegionOf(err); region != "" && isMisplaced(status, code) {
+	if region := RegionOf(err); region != "" && region != r.region && isMisplaced(status, code) {
 		return verdict{class: misplaced, region: region}
 	}
 	if namesChecksum(r, status, code, message) {
@@ -425,13 +428,14 @@ func refusal(r *request, status int, code string) class {
 	return fatal
 }
 
+// isMisplaced says whether an answer that names another region may be because of that.
 func isMisplaced(status int, code string) bool {
 	switch code {
 	case "AuthorizationHeaderMalformed", "PermanentRedirect", "TemporaryRedirect", "IllegalLocationConstraintException":
 		return true
 	}
 	return status == http.StatusMovedPermanently || status == http.StatusTemporaryRedirect || status == http.StatusPermanentRedirect ||
-		status == http.StatusBadRequest && code == ""
+		status == http.StatusBadRequest
 }
 
 // namesChecksum recognises a server that stumbles over our checksum headers.

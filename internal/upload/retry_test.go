@@ -59,6 +59,9 @@ func TestClassify(t *testing.T) {
 		{opPut, refused(400, "AuthorizationHeaderMalformed"), fatal, false},
 		{opPut, refused(400, "AuthorizationHeaderMalformed", "x-amz-bucket-region", "eu-west-3"), misplaced, false},
 		{opPut, refused(301, "PermanentRedirect", "x-amz-bucket-region", "eu-west-3"), misplaced, false},
+		{opPut, refused(400, "BadRequest", "x-amz-bucket-region", "eu-west-3"), misplaced, false},
+		{opPut, refused(400, "BadRequest", "x-amz-bucket-region", "us-east-1"), fatal, false},
+		{opPut, refused(400, "BadDigest", "x-amz-bucket-region", "us-east-1"), damaged, false},
 		{opPut, refused(301, "PermanentRedirect"), fatal, false},
 		{opPut, refused(403, "AccessDenied", "x-amz-bucket-region", "eu-west-3"), fatal, false},
 		{opComplete, refused(200, ""), transient, true},
@@ -73,7 +76,7 @@ func TestClassify(t *testing.T) {
 		{opPart, signing(errors.New("no keys")), fatal, false},
 	}
 	for _, test := range tests {
-		v := classify(&request{name: test.op}, test.err)
+		v := classify(&request{name: test.op, region: "us-east-1"}, test.err)
 		if v.class != test.class || v.lost != test.lost {
 			t.Errorf("%s, %v: class %d, lost %v; want %d, %v", test.op, test.err, v.class, v.lost, test.class, test.lost)
 		}
