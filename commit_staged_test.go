@@ -211,6 +211,43 @@ func TestCareIsOfEachObject(t *testing.T) {
 	wantObject(t, srv, "plain.csv", "id\n")
 }
 
+// A document that was committed before, by somebody who did not live to tell, leaves
+// nothing to commit; whether its objects are there is not known.
+func TestCommitOfWhatIsGone(t *testing.T) {
+	srv := newServer(t)
+	w := newWriter(t, srv)
+	first, other := stage(t, w, csv("a.csv", "id\n"), csv("b.csv", pattern(large))), stage(t, w, csv("c.csv", "id\n"))
+	doc := sent(t, first)
+	if _, err := w.Commit(t.Context(), first); err != nil {
+		t.Fatal(err)
+	}
+	report, err := newWriter(t, srv).Commit(t.Context(), doc)
+	if err == nil || !strings.Contains(err.Error(), "the staged upload is gone: it was committed or aborted before") {
+		t.Errorf("got %v", err)
+	}
+	if report.Pending != nil || len(report.Orphans) > 0 {
+		t.Errorf("Pending is %v, orphans %v", report.Pending, report.Orphans)
+	}
+	for _, table := range report.Tables {
+		if o := table.Objects[0]; o.State != s3writer.Unknown || o.Err == nil {
+			t.Errorf("%s is %v: %v", o.Key, o.State, o.Err)
+		}
+	}
+	report, err = w.Commit(t.Context(), doc, other)
+	for range 2 { // and never a part
+		if err == nil || report.Pending == nil || report.Tables[2].Objects[0].State != s3writer.Pending {
+			t.Fatalf("%+v: %v", report, err)
+		}
+		report, err = w.Commit(t.Context(), sent(t, report.Pending))
+	}
+	if err := w.Abort(t.Context(), report.Pending); err != nil {
+		t.Error(err)
+	}
+	if open := srv.Uploads(bucket); len(open) > 0 || len(srv.Keys(bucket)) != 2 {
+		t.Errorf("open uploads %v, objects %q", open, srv.Keys(bucket))
+	}
+}
+
 // Two objects that may be there, and none that is, are in doubt and not a part.
 func TestTwoInDoubtAreNoPartialCommit(t *testing.T) {
 	srv := newServer(t)

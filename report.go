@@ -55,7 +55,7 @@ type State uint8
 const (
 	Pending   State = iota // not visible: nothing of it was published; also the end of a dry run
 	Committed              // visible, whole
-	Unknown                // the answer that would tell was lost
+	Unknown                // the answer that would tell was lost, or the upload was gone before its commit
 )
 
 // String returns the state's name in lower case.

@@ -152,7 +152,9 @@ func (w *Writer) target(engine *upload.Engine) target {
 //
 // The report is never nil. What could not be committed is not given up: it is in
 // its Pending, unless a document is not for this Writer at all, and then
-// nothing was tried. Uploads that Stage could not clean up are in the
+// nothing was tried. An object whose upload is gone, as it is if the document was
+// committed before, is Unknown; it is in the Pending too as long as there is something
+// left with it, so that no second try commits a part. Uploads that Stage could not clean up are in the
 // documents' reports, not in this one. Where objects were staged with a customer-provided key (SSE-C),
 // the committing Writer's [WithObjectInput] must set the same key: documents have
 // no secrets.
@@ -192,7 +194,7 @@ func (w *Writer) commit(ctx context.Context, staged []*Staged, report *Report) e
 		}
 		return nil
 	}
-	each(ds, func(_ *delivery, o *object) error { return o.pending.Alive(ctx) })
+	each(ds, func(_ *delivery, o *object) error { return o.alive(ctx) })
 	for _, d := range ds {
 		if d.report.Err == nil && d.commitErr != nil {
 			d.fail(ctx, d.commitErr)

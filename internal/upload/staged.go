@@ -120,6 +120,10 @@ func (p *Pending) Of(e *Engine) bool { return p.engine == e }
 
 var errGone = errors.New("the staged upload is gone: it was committed or aborted before, or a lifecycle rule has removed it")
 
+// Gone tells whether an error of Alive says that the upload is not there: whether the
+// object is, nobody knows.
+func Gone(err error) bool { return errors.Is(err, errGone) }
+
 // Alive returns an error if the upload is not there any more.
 func (p *Pending) Alive(ctx context.Context) error {
 	p.mu.Lock()
