@@ -90,21 +90,27 @@ func (o *options) ownClient() *connection {
 }
 
 // config is the configuration of the SDK. The ambient one is loaded only where
-// nobody brought credentials.
+// nobody brought credentials, and beside one that was brought it has only those:
+// without any the SDK would not sign.
 func (o *options) config(ctx context.Context) (aws.Config, error) {
 	var cfg aws.Config
-	switch {
-	case o.awsConfig != nil:
+	if o.awsConfig != nil {
 		cfg = o.awsConfig.Copy()
-	case o.credentials == nil:
-		var err error
-		if cfg, err = config.LoadDefaultConfig(ctx, config.WithLogger(o.sdkLogger())); err != nil {
-			return cfg, fmt.Errorf("%w: loading the SDK's default configuration: %w", ErrCredentials, err)
-		}
 	}
 	if o.credentials != nil {
 		cfg.Credentials = o.credentials
 	}
+	if cfg.Credentials != nil {
+		return cfg, nil
+	}
+	ambient, err := config.LoadDefaultConfig(ctx, config.WithLogger(o.sdkLogger()))
+	if err != nil {
+		return cfg, fmt.Errorf("%w: loading the SDK's default configuration: %w", ErrCredentials, err)
+	}
+	if o.awsConfig == nil {
+		return ambient, nil
+	}
+	cfg.Credentials = ambient.Credentials
 	return cfg, nil
 }
 

@@ -114,7 +114,9 @@ func WithEndpoint(endpoint string) Option {
 
 // WithAWSConfig brings a configuration of your own, for what there is no
 // option for: HTTP client, FIPS or dual-stack endpoints, middleware. The more
-// specific options beat it. Its region counts as the bucket's.
+// specific options beat it. Its region counts as the bucket's. Where it has no
+// credentials, and [WithCredentials] is not given, the SDK's default chain provides
+// them, and nothing else; for unsigned requests it must have aws.AnonymousCredentials.
 func WithAWSConfig(cfg aws.Config) Option {
 	return func(o *options) { o.set("WithAWSConfig"); o.awsConfig = &cfg }
 }
