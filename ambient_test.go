@@ -1,6 +1,8 @@
 package s3writer_test
 
 import (
+	"context"
+	"errors"
 	"strings"
 	"testing"
 
@@ -39,6 +41,33 @@ func TestConfigWithoutCredentials(t *testing.T) {
 				if r.URL.Host != "writer-sample.s3.eu-west-1.amazonaws.com" || !strings.Contains(by, test.want) || (by == "") != (test.want == "") {
 					t.Errorf("%s was signed %q", r.URL, by)
 				}
+			}
+		})
+	}
+}
+
+// TestEmptyCredentialsInACache are an error as without the cache, which is told when
+// its credentials have expired.
+func TestEmptyCredentialsInACache(t *testing.T) {
+	empty := aws.NewCredentialsCache(aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+		return aws.Credentials{AccessKeyID: userID}, nil
+	}))
+	for name, opts := range map[string]func(*anywhere) []s3writer.Option{
+		"WithCredentials": func(a *anywhere) []s3writer.Option {
+			return []s3writer.Option{s3writer.WithAWSConfig(aws.Config{HTTPClient: a}), s3writer.WithCredentials(empty)}
+		},
+		"WithAWSConfig": func(a *anywhere) []s3writer.Option {
+			return []s3writer.Option{s3writer.WithAWSConfig(aws.Config{HTTPClient: a, Region: "eu-west-1", Credentials: empty})}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := &anywhere{}
+			_, err := mustNew(t, opts(a)...).Write(t.Context(), csv("t.csv", "id\n"))
+			if !errors.Is(err, s3writer.ErrCredentials) || !strings.Contains(err.Error(), "returned no keys") {
+				t.Errorf("got %v", err)
+			}
+			if len(a.sent) > 0 {
+				t.Errorf("%d requests were sent", len(a.sent))
 			}
 		})
 	}

@@ -65,7 +65,7 @@ func (o *options) connect(ctx context.Context) (*connection, error) {
 	}
 	if cfg.Credentials != nil {
 		cache := cached(cfg.Credentials)
-		cfg.Credentials = cache
+		cfg.Credentials = keyed{cache}
 		c.refresh = cache.Invalidate
 	}
 	c.client = s3.NewFromConfig(cfg, func(so *s3.Options) { o.address(so, c) })

@@ -398,6 +398,20 @@ func cached(p aws.CredentialsProvider) *aws.CredentialsCache {
 	return aws.NewCredentialsCache(&refreshing{provider: func() aws.CredentialsProvider { return p }}, window)
 }
 
+// keyed is a cache, perhaps one that was given, whose empty credentials are an error:
+// the SDK would sign with them.
+type keyed struct{ *aws.CredentialsCache }
+
+func (k keyed) Retrieve(ctx context.Context) (aws.Credentials, error) {
+	c, err := k.CredentialsCache.Retrieve(ctx)
+	if err == nil && !c.HasKeys() {
+		return c, errNoKeys
+	}
+	return c, err
+}
+
+var errNoKeys = errors.New("the credentials provider returned no keys")
+
 // refreshing tells a CredentialsCache when and how to refresh a provider's credentials.
 type refreshing struct {
 	provider func() aws.CredentialsProvider // a closure, as in staticCredentials
@@ -413,7 +427,7 @@ func (r *refreshing) Retrieve(ctx context.Context) (aws.Credentials, error) {
 	defer cancel()
 	c, err := r.retrieve(ctx)
 	if err == nil && !c.HasKeys() {
-		return c, errors.New("the credentials provider returned no keys")
+		return c, errNoKeys
 	}
 	if err == nil && c.CanExpire {
 		r.mu.Lock()

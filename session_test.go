@@ -161,21 +161,25 @@ func TestSessionExpiresForGood(t *testing.T) {
 // TestProviderOfOthers is asked once for many requests, and again when what it
 // gave is refused as expired.
 func TestProviderOfOthers(t *testing.T) {
-	srv := newServer(t)
-	srv.AddKey(userID, userSecret, s3writertest.LeastPrivilege(bucket))
-	var asked atomic.Int32
-	w := newWriter(t, srv, s3writer.WithCredentials(aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-		asked.Add(1)
-		return aws.Credentials{AccessKeyID: userID, SecretAccessKey: userSecret}, nil
-	})))
-	write(t, w, csv("a.csv", "id\n"), csv("b.csv", "id\n"))
-	if n := asked.Load(); n != 1 {
-		t.Errorf("asked %d times, want once", n)
-	}
-	srv.Fail(s3writertest.Fault{Op: "PutObject", N: 1, Code: "ExpiredToken"})
-	write(t, w, csv("c.csv", "id\n"))
-	if n := asked.Load(); n != 2 {
-		t.Errorf("asked %d times after a refusal, want twice", n)
+	for name, as := range map[string]func(aws.CredentialsProvider) aws.CredentialsProvider{
+		"bare":       func(p aws.CredentialsProvider) aws.CredentialsProvider { return p },
+		"in a cache": func(p aws.CredentialsProvider) aws.CredentialsProvider { return aws.NewCredentialsCache(p) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			srv := newServer(t)
+			srv.AddKey(userID, userSecret, s3writertest.LeastPrivilege(bucket))
+			sessions := &sessionsOf{key: aws.Credentials{AccessKeyID: userID, SecretAccessKey: userSecret}}
+			w := newWriter(t, srv, s3writer.WithCredentials(as(sessions)))
+			write(t, w, csv("a.csv", "id\n"), csv("b.csv", "id\n"))
+			if n := sessions.asked.Load(); n != 1 {
+				t.Errorf("asked %d times, want once", n)
+			}
+			srv.Fail(s3writertest.Fault{Op: "PutObject", N: 1, Code: "ExpiredToken"})
+			write(t, w, csv("c.csv", "id\n"))
+			if n := sessions.asked.Load(); n != 2 {
+				t.Errorf("asked %d times after a refusal, want twice", n)
+			}
+		})
 	}
 }
 
