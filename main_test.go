@@ -158,8 +158,13 @@ func (o *opened) source() *s3writer.Source {
 
 func (o *opened) Close() error {
 	o.closes++
+	if o.closeErr == errPanics {
+		panic("boom")
+	}
 	return o.closeErr
 }
+
+var errPanics = errors.New("panic instead")
 
 func gunzip(t testing.TB, p []byte) string {
 	t.Helper()

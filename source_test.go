@@ -181,7 +181,15 @@ func TestSourcesAreClosed(t *testing.T) {
 		{name: "panicked", in: readerFunc(func([]byte) (int, error) { panic("boom") }), want: `source: panic: boom`},
 		{name: "not accepted", in: strings.NewReader("id\n1\n"),
 			accept: func(s3writer.TableReport) error { return errBroken }, want: `refused by Accept: the line is broken`},
-		{name: "Close fails", in: strings.NewReader("id\n1\n"), closeErr: errBroken},
+		{name: "Close fails", in: strings.NewReader("id\n1\n"), closeErr: errBroken, want: `source: Close: the line is broken`},
+		{name: "Close fails behind steps", in: strings.NewReader("id\n1\n"), closeErr: errBroken,
+			chain: []s3writer.Processor{s3writer.Select("id"), s3writer.SplitRows(1)}, want: `source: Close: the line is broken`},
+		{name: "Close fails behind a copy of much", in: strings.NewReader(pattern(large)), closeErr: errBroken, want: `source: Close: the line is broken`},
+		{name: "Close panics", in: strings.NewReader("id\n1\n"), closeErr: errPanics, want: `source: Close: panic: boom`},
+		{name: "Close fails behind a Limit", in: strings.NewReader("id\n1\n"), closeErr: errBroken, chain: []s3writer.Processor{s3writer.Limit(1)}},
+		{name: "Close fails behind a Limit that is not reached", in: strings.NewReader("id\n1\n"), closeErr: errBroken,
+			chain: []s3writer.Processor{s3writer.Limit(2)}, want: `source: Close: the line is broken`},
+		{name: "Close fails behind a failure", in: failing("id\n", errBroken), closeErr: errors.New("this too"), want: `source: the line is broken`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			srv := newServer(t)
@@ -195,6 +203,9 @@ func TestSourcesAreClosed(t *testing.T) {
 				test.want = `s3writer: table "t.csv": ` + test.want
 			}
 			wantText(t, err, test.want)
+			if test.want != "" {
+				wantNothing(t, srv)
+			}
 			if o.opens != 1 || o.closes != 1 {
 				t.Errorf("opened %d times and closed %d times, want once each", o.opens, o.closes)
 			}

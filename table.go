@@ -25,7 +25,8 @@ type Table struct {
 
 	// Source is read once, to its end. A plain reader is never closed by the
 	// library; a [Source] is opened when the table's turn comes, given the
-	// context, and closed at every ending. A Read that blocks does not stop
+	// context, and closed at every ending; if that fails after the end was read,
+	// so does the table. A Read that blocks does not stop
 	// cancellation. nil is an error, and so is one reader for two tables.
 	//
 	// A file is read at offsets, several parts at once, where its bytes are

@@ -184,6 +184,9 @@ type run struct {
 func (r *run) run() (err error) {
 	src := newSource(r)
 	defer func() {
+		if _, limited := r.limit(); err == nil && !limited {
+			err = src.end()
+		}
 		// What failed first is the reason; the rest are its echoes.
 		if cause := Cause(r.ctx); cause != nil && err != nil {
 			err = cause

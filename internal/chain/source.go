@@ -305,13 +305,27 @@ func (s *source) close() {
 	case <-idle:
 	case <-timer.C:
 	}
+	_ = s.closeOnce()
+}
+
+// end closes a source that was read to its end. Some say only then that this was
+// none: processes, and downloads that are checked.
+func (s *source) end() error {
+	if err := s.closeOnce(); err != nil {
+		return sourceError(fmt.Errorf("Close: %w", err))
+	}
+	return nil
+}
+
+func (s *source) closeOnce() error {
 	s.mu.Lock()
 	closer := s.closer
 	s.closer, s.closed = nil, true
 	s.mu.Unlock()
-	if closer != nil {
-		_ = closeWriter(closer)
+	if closer == nil {
+		return nil
 	}
+	return closeWriter(closer)
 }
 
 // ended tells whether close has gone by.
