@@ -45,6 +45,8 @@ type delivery struct {
 	report TableReport
 	ended  atomic.Bool
 	told   atomic.Int64 // when progress was last told, in Unix milliseconds
+
+	progressErr error // of the first time that telling has failed; the Writer's progress lock has it
 }
 
 // plan checks a table's form; what is wrong is in its report.
@@ -305,6 +307,11 @@ func (d *delivery) done() {
 	}
 	d.report.Duration = time.Since(d.begun)
 	d.tell(true) // what is still sent of it, another Commit tells
+	d.w.progress.Lock()
+	defer d.w.progress.Unlock()
+	if d.report.Err == nil && d.progressErr != nil { // it was too late to stop the table
+		d.report.Err = d.error(d.progressErr)
+	}
 }
 
 // tellEvery is how often progress is told of one table.
@@ -335,6 +342,11 @@ func (d *delivery) tellNow(f func(Progress), done bool) (err error) {
 		return nil
 	}
 	d.ended.Store(done)
+	defer func() {
+		if d.progressErr == nil {
+			d.progressErr = err
+		}
+	}()
 	defer recovered("WithProgress", &err)
 	f(d.progress(done))
 	return nil

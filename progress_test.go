@@ -159,3 +159,28 @@ func TestBudget(t *testing.T) {
 		t.Errorf("%d requests were in flight at once, want at most 4", n)
 	}
 }
+
+// TestProgressPanicsTooLate to stop the table: that is its error all the same, and
+// what is committed stays so.
+func TestProgressPanicsTooLate(t *testing.T) {
+	for name, at := range map[string]func(s3writer.Progress) bool{
+		"sent": func(p s3writer.Progress) bool { return p.BytesSent > 0 },
+		"done": func(p s3writer.Progress) bool { return p.Done },
+	} {
+		t.Run(name, func(t *testing.T) {
+			srv := newServer(t)
+			w := newWriter(t, srv, s3writer.WithProgress(func(p s3writer.Progress) {
+				if p.Table == "t.csv" && at(p) {
+					panic("boom")
+				}
+			}))
+			report, err := w.Write(t.Context(), csv("t.csv", "id\n1\n", s3writer.Select("id")), csv("other.csv", "id\n"))
+			wantText(t, err, `s3writer: table "t.csv": WithProgress: panic: boom`)
+			table := report.Tables[0]
+			if table.Err == nil || table.Objects[0].State != s3writer.Committed || table.Objects[0].Err != nil || report.Tables[1].Err != nil || report.Pending != nil {
+				t.Errorf("reported %+v", report)
+			}
+			wantObject(t, srv, "t.csv", "id\n1\n")
+		})
+	}
+}
