@@ -183,6 +183,27 @@ func TestProviderOfOthers(t *testing.T) {
 	}
 }
 
+// TestSTSOutOfReach is what is said when the caller waits no longer: for which role,
+// and that it is about credentials.
+func TestSTSOutOfReach(t *testing.T) {
+	gone := s3writertest.NewServer()
+	gone.Close()
+	ctx, cancel := context.WithCancelCause(t.Context())
+	retrying := slog.NewTextHandler(writerFunc(func(p []byte) (int, error) {
+		cancel(context.DeadlineExceeded)
+		return len(p), nil
+	}), &slog.HandlerOptions{Level: slog.LevelDebug})
+	role := s3writer.AssumeRole{RoleARN: roleARN, Base: s3writer.StaticCredentials(userID, userSecret, ""), Endpoint: gone.URL}
+	w := newWriter(t, newServer(t), s3writer.WithCredentials(role), s3writer.WithLogger(slog.New(retrying)))
+	_, err := w.Write(ctx, csv("t.csv", "id\n"))
+	if !errors.Is(err, s3writer.ErrCredentials) || !errors.Is(err, context.Canceled) || !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v", err)
+	}
+	if !strings.Contains(text(err), "before that, credentials: sts:AssumeRole on "+roleARN+": no answer from STS in http://HOST") {
+		t.Errorf("got %s", text(err))
+	}
+}
+
 // TestProviderFails is no reason to try anything ambient.
 func TestProviderFails(t *testing.T) {
 	t.Setenv("AWS_ACCESS_KEY_ID", "AKIAAMBIENT000000000")

@@ -223,13 +223,16 @@ func kindOf(err error) error {
 	case status == http.StatusForbidden, status == http.StatusUnauthorized, strings.HasPrefix(code, "AccessDenied"),
 		code == "AllAccessDisabled", code == "AccountProblem", code == "Forbidden":
 		return ErrAccessDenied
-	case status == 0 && code == "" && strings.Contains(err.Error(), "get identity: "):
+	case status == 0 && code == "" && isUnsigned(err):
 		if !isNetwork(err) {
 			return ErrCredentials
 		}
 	}
 	return nil
 }
+
+// isUnsigned tells whether a request had no credentials to be signed with.
+func isUnsigned(err error) bool { return strings.Contains(err.Error(), "get identity: ") }
 
 // isCredentialCode lists the refusals of who asks, rather than of what is asked.
 func isCredentialCode(code string) bool {

@@ -100,14 +100,7 @@ func (e *Engine) abortUpload(ctx context.Context, s *settings, id string) error 
 // has ended says more than that it has.
 func (e *Engine) explain(ctx context.Context, r *request, err error) error {
 	if ctx.Err() != nil {
-		why := cause(ctx)
-		switch {
-		case !errors.Is(why, ctx.Err()):
-			return why
-		case errors.Is(err, ctx.Err()):
-			return fmt.Errorf("%s of %s: %w", r.name, e.object(r.key), why)
-		}
-		return fmt.Errorf("%s of %s: %w; before that, %s", r.name, e.object(r.key), why, answerText(err))
+		return e.explainEnd(ctx, r, err)
 	}
 	if known := explained(err); known != nil {
 		return known
@@ -132,6 +125,24 @@ func (e *Engine) explain(ctx context.Context, r *request, err error) error {
 		text += "; check the region and the endpoint"
 	}
 	return &failure{text: text, kind: kind, cause: err}
+}
+
+// explainEnd is explain for a context that has ended. A try that had failed before
+// keeps what it is known to mean, such as credentials that are not to be had.
+func (e *Engine) explainEnd(ctx context.Context, r *request, err error) error {
+	why, known := cause(ctx), explained(err)
+	request := fmt.Sprintf("%s of %s", r.name, e.object(r.key))
+	switch {
+	case !errors.Is(why, ctx.Err()):
+		return why
+	case errors.Is(err, ctx.Err()) && isUnsigned(err):
+		return fmt.Errorf("%s: waiting for credentials: %w", request, why)
+	case errors.Is(err, ctx.Err()):
+		return fmt.Errorf("%s: %w", request, why)
+	case known != nil:
+		return fmt.Errorf("%s: %w; before that, %w", request, why, known)
+	}
+	return fmt.Errorf("%s: %w; before that, %s", request, why, answerText(err))
 }
 
 // folder is a key up to its last slash: permissions are given by prefix.
