@@ -106,6 +106,59 @@ func TestUnusualInput(t *testing.T) {
 	}
 }
 
+// TestEmptyWithoutHeader is a table of no rows, whatever its columns would be.
+func TestEmptyWithoutHeader(t *testing.T) {
+	total := s3writer.RecordFunc(func([]s3writer.Column) (s3writer.RecordStep, error) {
+		return s3writer.RecordStep{
+			Columns: []s3writer.Column{{Name: "total"}},
+			Row:     func(s3writer.Record, *s3writer.Emitter) error { return nil },
+			End:     func(out *s3writer.Emitter) error { out.Text("0"); out.EndRow(); return nil },
+		}, nil
+	})
+	all := func(s3writer.Record) bool { return true }
+	value := func(r s3writer.Record) (s3writer.Value, error) { return r.Value("col_1"), nil }
+	for _, test := range []struct {
+		name  string
+		steps []s3writer.Processor
+		want  string
+	}{
+		{"none", nil, ""},
+		{"Filter", []s3writer.Processor{s3writer.Filter(all), s3writer.Limit(1)}, ""},
+		{"Select", []s3writer.Processor{s3writer.Select("col_1"), s3writer.Hash([]byte("k"), "col_1")}, ""},
+		{"Drop", []s3writer.Processor{s3writer.Drop("col_1"), s3writer.Rename("col_2", "id"), s3writer.Typed("id", s3writer.Int64Type)}, ""},
+		{"all columns", []s3writer.Processor{s3writer.Trim(), s3writer.Dedupe()}, ""},
+		{"added columns", []s3writer.Processor{s3writer.RowNumber("n"), s3writer.AddColumn("x", "y"), s3writer.Derive("z", value), s3writer.Select("col_1", "z")}, ""},
+		{"a header", []s3writer.Processor{s3writer.AddColumn("x", "y"), s3writer.FormatCSV(s3writer.CSV{})}, ""},
+		{"SplitRows", []s3writer.Processor{s3writer.Select("col_1"), s3writer.SplitRows(1)}, ""},
+		{"RecordFunc", []s3writer.Processor{s3writer.Select("col_1"), total, s3writer.Filter(all)}, "0\n"},
+		{"RecordFunc's columns", []s3writer.Processor{total, s3writer.Select("col_1")},
+			`s3writer: table "t.csv": step 2 Select: no column "col_1": there are total`},
+		{"PartitionBy", []s3writer.Processor{s3writer.PartitionBy("col_1")}, "no object"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			srv := newServer(t)
+			table := csv("t.csv", "", test.steps...)
+			table.CSV = s3writer.CSV{NoHeader: true}
+			_, err := newWriter(t, srv).Write(t.Context(), table)
+			if strings.HasPrefix(test.want, "s3writer: ") {
+				wantText(t, err, test.want)
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			keys := srv.Keys(bucket)
+			if test.want == "no object" && len(keys) == 0 {
+				return
+			}
+			if len(keys) != 1 {
+				t.Fatalf("objects %q", keys)
+			}
+			wantObject(t, srv, keys[0], test.want)
+		})
+	}
+}
+
 // wantStored is wantObject for an object that may be compressed.
 func wantStored(t testing.TB, srv *s3writertest.Server, key, want string) {
 	t.Helper()

@@ -354,7 +354,8 @@ type bound struct {
 // run with what comes before them, steps that need order begin a new stage
 // behind them.
 func (r *run) openSteps(s *record.Schema) error {
-	if len(s.Columns) == 0 && len(r.records) > 0 {
+	known := len(s.Columns) > 0 || len(r.records) == 0
+	if !known && !r.in.Dialect.NoHeader {
 		first := &r.records[0]
 		return first.error(errors.New("the source is empty: there is no header row to take the columns from"))
 	}
@@ -362,13 +363,14 @@ func (r *run) openSteps(s *record.Schema) error {
 	r.stages = append(r.stages, cur)
 	for i := range r.records {
 		step := &r.records[i]
-		t, err := step.open(s)
+		t, err := step.openFor(s, known)
 		if err != nil {
 			return step.error(err)
 		}
 		if t.schema == nil {
 			t.schema = s
 		}
+		known = known || step.emits && len(t.schema.Columns) > 0
 		s = t.schema
 		parallel := !step.ordered || step.concurrent
 		if parallel && len(cur.ordered) > 0 {
@@ -388,11 +390,29 @@ func (r *run) openSteps(s *record.Schema) error {
 	if len(cur.ordered) > 0 {
 		r.stages = append(r.stages, &stage{run: r, in: newQueue(r.in.Parallel), schema: s})
 	}
+	if !known { // what was added is not all there is
+		r.stages[len(r.stages)-1].schema = record.NewSchema(nil, false)
+	}
 	r.stages[0].numbers = true
 	for i, st := range r.stages[:len(r.stages)-1] {
 		st.next, st.handedOn = r.stages[i+1], st.handOn
 	}
 	return nil
+}
+
+// openFor opens a step behind what leaves columns of s. Where these are not known,
+// for want of a header row and of any row, one that names columns has nothing to do.
+func (n *numbered) openFor(s *record.Schema, known bool) (*transform, error) {
+	t, err := n.open(s)
+	var unknown *record.UnknownColumnError
+	if known || !errors.As(err, &unknown) {
+		return t, err
+	}
+	t = &transform{apply: func(*record.Batch) error { return nil }}
+	if n.division.partition {
+		t.partition = []string{} // of no values
+	}
+	return t, nil
 }
 
 // inFlight is how many jobs a stage can have: those in its queue, the one that
