@@ -337,6 +337,34 @@ func TestColumnNames(t *testing.T) {
 	}
 }
 
+// TestColumnNamesWithoutHeader are held to the same, where no object shows them.
+func TestColumnNamesWithoutHeader(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		columns []string
+		p       []s3writer.Processor
+		want    string
+	}{
+		{"twice", []string{"id", "name", "id"}, nil, `s3writer: table "t.csv": columns 1 and 3 are both called "id"`},
+		{"empty", []string{"id", "", "x"}, []s3writer.Processor{s3writer.Limit(9)}, `s3writer: table "t.csv": column 2 has no name`},
+		{"split", []string{"id", "", "x"}, []s3writer.Processor{s3writer.SplitRows(1)}, `s3writer: table "t.csv": column 2 has no name`},
+		{"formatted", []string{"id", "name", "id"}, []s3writer.Processor{s3writer.FormatCSV(s3writer.CSV{NoHeader: true})},
+			`s3writer: table "t.csv": step 1 FormatCSV: columns 1 and 3 are both called "id"`},
+		{"dropped", []string{"id", "name", "id"}, []s3writer.Processor{s3writer.Drop("id")}, ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			srv := newServer(t)
+			table := csv("t.csv", "1,a,b\n", test.p...)
+			table.Columns = test.columns
+			_, err := newWriter(t, srv).Write(t.Context(), table)
+			wantText(t, err, test.want)
+			if test.want != "" {
+				wantNothing(t, srv)
+			}
+		})
+	}
+}
+
 // bufferSizes are the library's own affair.
 var bufferSizes = regexp.MustCompile(`(count of |buffer of )\d+`)
 

@@ -61,10 +61,8 @@ func csvEncoding(d *record.Dialect, s *record.Schema) (*encoding, error) {
 	if len(s.Columns) == 0 {
 		return &encoding{append: d.Append, rows: d.Appender}, nil // the empty object of an empty source
 	}
-	if !d.NoHeader {
-		if err := s.Duplicate(); err != nil {
-			return nil, err
-		}
+	if err := s.Duplicate(); err != nil { // without a header row too: who reads it names the columns so
+		return nil, err
 	}
 	start, err := d.AppendHeader(nil, s)
 	if err != nil {
