@@ -371,16 +371,17 @@ var (
 // checkBucket says what is wrong with a bucket's name, as far as it can be told
 // from its form (S3 user guide, "Bucket naming rules").
 func checkBucket(bucket string, loose bool) error {
+	shown := redactURL(bucket) // it may be a URL with a password
 	switch {
 	case bucket == "":
 		return errors.New("the bucket's name is empty")
 	case strings.Contains(bucket, "://"):
-		scheme, name, _ := strings.Cut(bucket, "://")
-		name, _, _ = strings.Cut(name, "/")
+		scheme, name, _ := strings.Cut(shown, "://")
+		name, _, _ = strings.Cut(strings.TrimPrefix(name, "redacted@"), "/")
 		if !strings.HasPrefix(scheme, "s3") { // the host is not the name
-			return fmt.Errorf("bucket %q is a URL; give the bucket's name alone (a path goes into WithPrefix)", bucket)
+			return fmt.Errorf("bucket %q is a URL; give the bucket's name alone (a path goes into WithPrefix)", shown)
 		}
-		return fmt.Errorf("bucket %q is a URL; give the bucket's name alone: %q (the rest of the path goes into WithPrefix)", bucket, name)
+		return fmt.Errorf("bucket %q is a URL; give the bucket's name alone: %q (the rest of the path goes into WithPrefix)", shown, name)
 	case strings.HasSuffix(bucket, ".mrap"): // an ARN or an alias
 		return fmt.Errorf("bucket %q is a multi-region access point, which is not supported yet", bucket)
 	case strings.HasPrefix(bucket, "arn:") && strings.Contains(bucket, ":s3express:"):
@@ -395,13 +396,13 @@ func checkBucket(bucket string, loose bool) error {
 	case strings.HasSuffix(bucket, "--xa-s3"):
 		return fmt.Errorf("bucket %q is an access point of an S3 Express directory bucket, which is not supported yet", bucket)
 	case strings.ContainsAny(bucket, "/"):
-		name, _, _ := strings.Cut(bucket, "/")
-		return fmt.Errorf("bucket %q has a path; give the bucket's name alone: %q (the rest goes into WithPrefix)", bucket, name)
+		name, _, _ := strings.Cut(shown, "/")
+		return fmt.Errorf("bucket %q has a path; give the bucket's name alone: %q (the rest goes into WithPrefix)", shown, name)
 	case loose && looseBucketForm.MatchString(bucket):
 		return nil
 	}
 	if _, err := netip.ParseAddr(bucket); err == nil || !bucketForm.MatchString(bucket) || strings.Contains(bucket, "..") {
-		return fmt.Errorf("bucket %q: names have 3 to 63 lower-case letters, digits, dots and hyphens, and are no IP address", bucket)
+		return fmt.Errorf("bucket %q: names have 3 to 63 lower-case letters, digits, dots and hyphens, and are no IP address", shown)
 	}
 	return nil
 }
