@@ -168,6 +168,7 @@ func TestBadKeys(t *testing.T) {
 		{"empty below a prefix", "exports/", "", `s3writer: table 1: the key is empty`},
 		{"control character", "", "a\nb.csv", `s3writer: table "a\nb.csv": the key "a\nb.csv" has a control character`},
 		{"DEL", "", "a\x7fb.csv", `s3writer: table "a\x7fb.csv": the key "a\x7fb.csv" has a control character`},
+		{"C1", "", "a\u0085b.csv", `s3writer: table "a\u0085b.csv": the key "a\u0085b.csv" has a control character`},
 		{"dots", "", "../b.csv", `s3writer: table "../b.csv": the key "../b.csv" has a segment "..", which many tools resolve away`},
 		{"a dot", "", "a/./b.csv", `s3writer: table "a/./b.csv": the key "a/./b.csv" has a segment ".", which many tools resolve away`},
 		{"invalid UTF-8", "", "a\xff.csv", `s3writer: table "a\xff.csv": the key "a\xff.csv" is not valid UTF-8`},

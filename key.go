@@ -6,6 +6,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/seed149ec23d/s3writer/internal/chain"
@@ -151,7 +152,7 @@ func checkKey(key string) error {
 		return fmt.Errorf("the key %q ends in a slash: it names a folder, not an object", key)
 	}
 	for _, r := range key {
-		if r < ' ' || r == 0x7f {
+		if unicode.IsControl(r) {
 			return fmt.Errorf("the key %q has a control character", key)
 		}
 	}

@@ -30,6 +30,8 @@ func TestBadOptions(t *testing.T) {
 			[]string{`WithRegion: "" is not a region; one looks like "eu-central-1"`}},
 		{"endpoint without a scheme", []s3writer.Option{goodKeys(), s3writer.WithEndpoint("minio:9000")},
 			[]string{`WithEndpoint: "minio:9000"; a URL such as "https://minio.example.com:9000" is needed`}},
+		{"prefix with a control character of C1", []s3writer.Option{goodKeys(), s3writer.WithPrefix("a\u009f/b")},
+			[]string{`WithPrefix: the key "a\u009f/b" has a control character`}},
 		{"endpoint of another scheme", []s3writer.Option{goodKeys(), s3writer.WithEndpoint("s3://minio")},
 			[]string{`WithEndpoint: "s3://minio"; a URL such as "https://minio.example.com:9000" is needed`}},
 		{"empty endpoint", []s3writer.Option{goodKeys(), s3writer.WithEndpoint("")},
