@@ -153,6 +153,12 @@ func TestPermissions(t *testing.T) {
 		{op: "PutObject with an ACL", denied: "s3:PutObjectAcl", call: func(c *s3.Client) error {
 			return put(c, func(in *s3.PutObjectInput) { in.ACL = "private" })
 		}},
+		{op: "PutObject with a grant", denied: "s3:PutObjectAcl", call: func(c *s3.Client) error {
+			return put(c, func(in *s3.PutObjectInput) { in.GrantFullControl = id })
+		}},
+		{op: "PutObject with a grant of its ACL", denied: "s3:PutObjectAcl", call: func(c *s3.Client) error {
+			return put(c, func(in *s3.PutObjectInput) { in.GrantReadACP = id })
+		}},
 		{op: "PutObject elsewhere", denied: "s3:PutObject", call: func(c *s3.Client) error {
 			return put(c, func(in *s3.PutObjectInput) { in.Bucket = aws.String("other") })
 		}},

@@ -86,6 +86,10 @@ func (c *call) writePermissions() []string {
 	for _, extra := range []struct{ header, permission string }{
 		{"X-Amz-Tagging", "s3:PutObjectTagging"},
 		{"X-Amz-Acl", "s3:PutObjectAcl"},
+		{"X-Amz-Grant-Full-Control", "s3:PutObjectAcl"},
+		{"X-Amz-Grant-Read", "s3:PutObjectAcl"},
+		{"X-Amz-Grant-Read-Acp", "s3:PutObjectAcl"},
+		{"X-Amz-Grant-Write-Acp", "s3:PutObjectAcl"},
 		{"X-Amz-Object-Lock-Mode", "s3:PutObjectRetention"},
 		{"X-Amz-Object-Lock-Legal-Hold", "s3:PutObjectLegalHold"},
 	} {
