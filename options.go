@@ -9,6 +9,7 @@ import (
 	"os"
 	"reflect"
 	"regexp"
+	"strconv"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -407,6 +408,12 @@ func checkBucket(bucket string, loose bool) error {
 	return nil
 }
 
+// hasPort tells whether the port of a URL is one, if it has any.
+func hasPort(u *url.URL) bool {
+	n, err := strconv.ParseUint(u.Port(), 10, 16)
+	return u.Port() == "" || err == nil && n > 0
+}
+
 // bucketHost is how an endpoint asks for virtual-host addressing.
 const bucketHost = "{bucket}."
 
@@ -417,6 +424,8 @@ func checkEndpoint(endpoint string) error {
 		return fmt.Errorf("WithEndpoint: %q is not a URL", redactURL(endpoint))
 	case u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
 		return fmt.Errorf("WithEndpoint: %q; a URL such as %q is needed", redactURL(endpoint), "https://minio.example.com:9000")
+	case !hasPort(u):
+		return fmt.Errorf("WithEndpoint: %q; a port is 1 to 65535", redactURL(endpoint))
 	case u.User != nil:
 		return errors.New("WithEndpoint: the URL has a user name in it; keys go into WithCredentials")
 	case u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.Fragment != "":

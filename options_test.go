@@ -36,6 +36,8 @@ func TestBadOptions(t *testing.T) {
 			[]string{`WithEndpoint: "s3://minio"; a URL such as "https://minio.example.com:9000" is needed`}},
 		{"empty endpoint", []s3writer.Option{goodKeys(), s3writer.WithEndpoint("")},
 			[]string{`WithEndpoint: ""; a URL such as "https://minio.example.com:9000" is needed`}},
+		{"endpoint with a port beyond all", []s3writer.Option{goodKeys(), s3writer.WithEndpoint("https://minio:65536")},
+			[]string{`WithEndpoint: "https://minio:65536"; a port is 1 to 65535`}},
 		{"endpoint with a path", []s3writer.Option{goodKeys(), s3writer.WithEndpoint("https://minio/bucket")},
 			[]string{`WithEndpoint: "https://minio/bucket"; only scheme, host and port belong there`}},
 		{"endpoint with a query", []s3writer.Option{goodKeys(), s3writer.WithEndpoint("https://minio?key=secret")},

@@ -241,7 +241,7 @@ func (c *roleCheck) service(r AssumeRole) {
 
 func isEndpoint(s string) bool {
 	u, err := url.Parse(s)
-	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Hostname() != "" &&
+	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Hostname() != "" && hasPort(u) &&
 		u.User == nil && u.RawQuery == "" && u.Fragment == ""
 }
 
