@@ -310,7 +310,17 @@ func TestColumnNames(t *testing.T) {
 		{"twice, and dropped", "id,name,id\n1,a,b\n", []s3writer.Processor{s3writer.Drop("id")}, "name\na\n"},
 		{"twice, one of them renamed away", "id,name,id\n1,a,b\n", []s3writer.Processor{s3writer.Select("name")}, "name\na\n"},
 		{"made equal by Rename", "id,name\n1,a\n", []s3writer.Processor{s3writer.Rename("id", "name")},
-			`s3writer: table "t.csv": columns 1 and 2 are both called "name"`},
+			`s3writer: table "t.csv": step 1 Rename: columns 1 and 2 are both called "name"`},
+		{"swapped by Rename", "id,name\n1,a\n", []s3writer.Processor{s3writer.Rename("id", "name", "name", "id")}, "name,id\n1,a\n"},
+		{"twice, and another renamed", "id,name,id\n1,a,b\n", []s3writer.Processor{s3writer.Rename("name", "n"), s3writer.Drop("id")}, "n\na\n"},
+		{"not UTF-8, to JSON", "id,\xff\n1,a\n", []s3writer.Processor{s3writer.JSONLines()},
+			`s3writer: table "t.csv": step 1 JSONLines: the name of column 2 is not valid UTF-8: "\xff"`},
+		{"made twice by a RecordFunc", "id\n1\n", []s3writer.Processor{makes("a", "a"), s3writer.Limit(9)},
+			`s3writer: table "t.csv": step 1 RecordFunc: the opened RecordStep's columns: columns 1 and 2 are both called "a"`},
+		{"made without a name", "id\n1\n", []s3writer.Processor{s3writer.Limit(9), makes("")},
+			`s3writer: table "t.csv": step 2 RecordFunc: the opened RecordStep's columns: column 1 has no name`},
+		{"none made", "id\n1\n", []s3writer.Processor{makes()},
+			`s3writer: table "t.csv": step 1 RecordFunc: the opened RecordStep's columns: there are none; leave Columns nil for those that came in`},
 		{"empty", "id,,x\n1,a,b\n", []s3writer.Processor{s3writer.Limit(9)},
 			`s3writer: table "t.csv": column 2 has no name`},
 		{"empty, and left out", "id,,x\n1,a,b\n", []s3writer.Processor{s3writer.Select("x")}, "x\nb\n"},
@@ -335,6 +345,32 @@ func TestColumnNames(t *testing.T) {
 			wantNothing(t, srv)
 		})
 	}
+}
+
+// makes is a step whose records have the given columns.
+func makes(names ...string) s3writer.Processor {
+	columns := []s3writer.Column{}
+	for _, name := range names {
+		columns = append(columns, s3writer.Column{Name: name})
+	}
+	return s3writer.RecordFunc(func([]s3writer.Column) (s3writer.RecordStep, error) {
+		return s3writer.RecordStep{Columns: columns, Row: func(s3writer.Record, *s3writer.Emitter) error { return nil }}, nil
+	})
+}
+
+// TestUnknownType is refused wherever columns are named with one.
+func TestUnknownType(t *testing.T) {
+	columns := []s3writer.Column{{Name: "id", Type: 99}}
+	step := s3writer.RecordFunc(func([]s3writer.Column) (s3writer.RecordStep, error) {
+		return s3writer.RecordStep{Columns: columns, Row: func(s3writer.Record, *s3writer.Emitter) error { return nil }}, nil
+	})
+	srv := newServer(t)
+	w := newWriter(t, srv)
+	_, err := w.Write(t.Context(), s3writer.NewTable("t.csv", s3writer.Values(columns, func(func([]s3writer.Value, error) bool) {})))
+	wantText(t, err, `s3writer: table "t.csv": Source: column "id": there is no type 99`)
+	_, err = w.Write(t.Context(), csv("t.csv", "id\n1\n", step))
+	wantText(t, err, `s3writer: table "t.csv": step 1 RecordFunc: the opened RecordStep's columns: column "id": there is no type 99`)
+	wantNothing(t, srv)
 }
 
 // TestColumnNamesWithoutHeader are held to the same, where no object shows them.

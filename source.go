@@ -19,8 +19,9 @@ import (
 type Source struct {
 	open    func(context.Context) (io.ReadCloser, error)
 	records func() chain.RecordSource
-	fresh   bool // what open opens is read from its first byte on
-	once    any  // what is read and cannot be read again; a pointer, or nil
+	fresh   bool  // what open opens is read from its first byte on
+	once    any   // what is read and cannot be read again; a pointer, or nil
+	err     error // what is wrong with how it was made
 
 	mu     sync.Mutex
 	reader io.ReadCloser // of Read
@@ -65,7 +66,7 @@ func Records(columns []string, seq iter.Seq2[[]string, error]) *Source {
 // columns. A value that is not of its column's type fails with its row.
 func Values(columns []Column, seq iter.Seq2[[]Value, error]) *Source {
 	cols := internalColumns(columns)
-	return &Source{records: func() chain.RecordSource {
+	return &Source{err: record.CheckTypes(cols), records: func() chain.RecordSource {
 		return &sequence[Value]{columns: cols, seq: seq, add: addValue}
 	}}
 }

@@ -175,6 +175,9 @@ func (t *Table) source() (chain.Source, error) {
 	if src.records != nil && (t.Columns != nil || t.CSV != CSV{}) {
 		return chain.Source{}, errors.New("the source has records of its own: Columns and CSV are for bytes")
 	}
+	if src.err != nil {
+		return chain.Source{}, fmt.Errorf("Source: %w", src.err)
+	}
 	return src.chain(), nil
 }
 

@@ -79,6 +79,9 @@ func JSONLines() Step {
 				return nil, err
 			}
 			lines := record.NewJSONLines(s)
+			if err := lines.Err(); err != nil {
+				return nil, err
+			}
 			return &encoding{append: lines.Append, rows: lines.Appender}, nil
 		}}
 }

@@ -31,11 +31,26 @@ func RecordFunc(open func([]record.Column) (RecordStep, error)) Step {
 			return nil, errors.New("the opened RecordStep has no Row function")
 		}
 		if rs.Columns == nil {
-			rs.Columns = s.Columns
+			return rs.transform(record.NewSchema(s.Columns, s.Header)), nil
 		}
-		return rs.transform(record.NewSchema(rs.Columns, s.Header)), nil
+		made := record.NewSchema(rs.Columns, s.Header)
+		if err := checkMade(made); err != nil {
+			return nil, fmt.Errorf("the opened RecordStep's columns: %w", err)
+		}
+		return rs.transform(made), nil
 	}
 	return step
+}
+
+// checkMade says what is wrong with columns that no source has given.
+func checkMade(s *record.Schema) error {
+	if len(s.Columns) == 0 {
+		return errors.New("there are none; leave Columns nil for those that came in")
+	}
+	if err := record.CheckTypes(s.Columns); err != nil {
+		return err
+	}
+	return s.Duplicate()
 }
 
 // protect calls f and makes a panic of it an error, and of an error that panics one

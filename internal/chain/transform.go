@@ -177,7 +177,13 @@ func Rename(pairs []string) Step {
 			}
 			columns[col].Name = pairs[i+1]
 		}
-		return retype(s, columns), nil
+		t := retype(s, columns)
+		for i := 1; i < len(pairs); i += 2 {
+			if _, err := t.schema.Lookup(pairs[i]); err != nil {
+				return nil, err
+			}
+		}
+		return t, nil
 	}
 	return step
 }
@@ -316,11 +322,7 @@ func derive(b *record.Batch, column string, value func(record.Record) (record.Va
 
 // Typed declares the type of a column and checks every value of it.
 func Typed(column string, t record.Type) Step {
-	var err error
-	if t > record.Bytes {
-		err = fmt.Errorf("there is no type %d", t)
-	}
-	return Step{name: "Typed", args: fmt.Sprintf("%q, %v", column, t), kind: recordStep, err: err,
+	return Step{name: "Typed", args: fmt.Sprintf("%q, %v", column, t), kind: recordStep, err: t.Valid(),
 		open: func(s *record.Schema) (*transform, error) {
 			col, err := s.Lookup(column)
 			if err != nil {

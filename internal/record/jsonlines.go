@@ -42,6 +42,9 @@ func NewJSONLines(s *Schema) *JSONLines {
 	return j
 }
 
+// Err is why every Append fails: what is wrong with the names of the columns.
+func (j *JSONLines) Err() error { return j.err }
+
 // Append appends the selected rows of b: typed columns as numbers and booleans,
 // others as strings, NULL as null. An error is a [*FieldError].
 func (j *JSONLines) Append(dst []byte, b *Batch) ([]byte, error) {

@@ -38,6 +38,24 @@ func (t Type) String() string {
 	return fmt.Sprintf("Type(%d)", uint8(t))
 }
 
+// Valid returns an error for a type that is none.
+func (t Type) Valid() error {
+	if int(t) < len(typeNames) {
+		return nil
+	}
+	return fmt.Errorf("there is no type %d", uint8(t))
+}
+
+// CheckTypes returns an error for the first of columns whose type is none.
+func CheckTypes(columns []Column) error {
+	for _, c := range columns {
+		if err := c.Type.Valid(); err != nil {
+			return fmt.Errorf("column %q: %w", c.Name, err)
+		}
+	}
+	return nil
+}
+
 // Column is the name and type of one column.
 type Column struct {
 	Name string
