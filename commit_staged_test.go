@@ -222,7 +222,7 @@ func TestCommitOfWhatIsGone(t *testing.T) {
 		t.Fatal(err)
 	}
 	report, err := newWriter(t, srv).Commit(t.Context(), doc)
-	if err == nil || !strings.Contains(err.Error(), "the staged upload is gone: it was committed or aborted before") {
+	if !errors.Is(err, s3writer.ErrCommitUnknown) || !strings.Contains(err.Error(), "the staged upload is gone: it was committed or aborted before") {
 		t.Errorf("got %v", err)
 	}
 	if report.Pending != nil || len(report.Orphans) > 0 {

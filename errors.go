@@ -27,7 +27,8 @@ var (
 	// [Object] of the report has its State.
 	ErrPartialCommit = errors.New("only part of the objects became visible")
 	// ErrCommitUnknown: the answer to the request that makes an object
-	// visible was lost, and what happened cannot be told.
+	// visible was lost, and what happened cannot be told; or a staged upload
+	// was gone before its commit.
 	ErrCommitUnknown = upload.ErrCommitUnknown
 	// ErrNothingToWrite: Write was called without a table.
 	ErrNothingToWrite = errors.New("nothing to write: no table was given")

@@ -302,7 +302,7 @@ func (s schedule) check(i int, r s3writer.TableReport, want, visible map[string]
 	if committed == 0 && unknown == 0 {
 		return
 	}
-	if report.Pending == nil {
+	if report.Pending == nil && !strings.Contains(r.Err.Error(), "the staged upload is gone") {
 		complain("table %d: %d objects are committed, %d in doubt, and nothing is pending: %v", i, committed, unknown, r.Err)
 	}
 	if committed > 0 && !errors.Is(r.Err, s3writer.ErrPartialCommit) || unknown > 0 && !errors.Is(r.Err, s3writer.ErrCommitUnknown) && !s.together && committed == 0 {

@@ -29,10 +29,15 @@ func (o *object) left() bool { return o.unsettled() && !o.gone }
 func (o *object) alive(ctx context.Context) error {
 	err := o.pending.Alive(ctx)
 	if o.gone = upload.Gone(err); o.gone {
-		o.State = Unknown
+		o.State, err = Unknown, goneError{err}
 	}
 	return err
 }
+
+// goneError is an ErrCommitUnknown in the words of what it wraps.
+type goneError struct{ error }
+
+func (e goneError) Unwrap() []error { return []error{ErrCommitUnknown, e.error} }
 
 // abort removes what is not visible yet.
 func (o *object) abort(d *delivery) {
