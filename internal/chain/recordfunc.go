@@ -75,18 +75,13 @@ func (rs RecordStep) transform(s *record.Schema) *transform {
 		err := eachRow(b, func(r record.Record) error {
 			e.source = r
 			before := e.rows
-			if err := rs.Row(r, e); err != nil {
-				return err
-			}
-			if e.rows == before {
+			err := rs.Row(r, e)
+			if err == nil && e.rows == before {
 				t.filtered.Add(1)
 			}
-			return e.rowEnded()
+			return e.rowEnded(err)
 		})
-		if err == nil {
-			err = e.flush()
-		}
-		if err == nil {
+		if err = e.end(err); err == nil {
 			b.Release()
 		}
 		return err
@@ -94,14 +89,8 @@ func (rs RecordStep) transform(s *record.Schema) *transform {
 	if rs.End != nil {
 		t.end = func(out func(*record.Batch) error) error {
 			e := newEmitter(s, out)
-			_, err := protect(func() (struct{}, error) { return struct{}{}, rs.End(e) })
-			if err == nil {
-				err = e.rowEnded()
-			}
-			if err != nil {
-				return err
-			}
-			return e.flush()
+			_, err := protect(func() (struct{}, error) { return struct{}{}, e.rowEnded(rs.End(e)) })
+			return e.end(err)
 		}
 	}
 	return t
@@ -115,10 +104,12 @@ type Emitter struct {
 	source  record.Record // what is being processed; none in End
 	numbers []int64       // of the source's rows, for the errors of later steps
 	rows    int64
+	width   int   // fields of a row; noMore once none are taken
+	failed  error // why, if what was emitted could not be handed on
 }
 
 func newEmitter(s *record.Schema, out func(*record.Batch) error) *Emitter {
-	return &Emitter{schema: s, out: out, b: record.NewBuilder(len(s.Columns))}
+	return &Emitter{schema: s, out: out, b: record.NewBuilder(len(s.Columns)), width: len(s.Columns)}
 }
 
 // Text appends a text field to the row.
@@ -133,18 +124,23 @@ func (e *Emitter) Value(v record.Value) { e.next(); e.b.Value(v) }
 // Copy appends field i of r.
 func (e *Emitter) Copy(r record.Record, i int) { e.next(); e.b.Copy(r, i) }
 
+// noMore is the width of an Emitter that takes no field and no row.
+const noMore = -1
+
 // next panics on a field too many: eachRow makes it the row's error, and no
 // later field can slip into the next row.
 func (e *Emitter) next() {
-	if e.b.Fields() == len(e.schema.Columns) {
-		panic(&record.ColumnError{Err: fmt.Errorf("a field too many: the step's rows have %d columns", len(e.schema.Columns))})
+	if e.b.Fields() >= e.width {
+		e.mustTake()
+		panic(&record.ColumnError{Err: fmt.Errorf("a field too many: the step's rows have %d columns", e.width)})
 	}
 }
 
 // EndRow ends the row; it must have a field for every column.
 func (e *Emitter) EndRow() {
-	if n := e.b.Fields(); n != len(e.schema.Columns) {
-		panic(&record.ColumnError{Err: fmt.Errorf("EndRow after %d fields, but the step's rows have %d columns", n, len(e.schema.Columns))})
+	if n := e.b.Fields(); n != e.width {
+		e.mustTake()
+		panic(&record.ColumnError{Err: fmt.Errorf("EndRow after %d fields, but the step's rows have %d columns", n, e.width)})
 	}
 	e.b.EndRow()
 	e.rows++
@@ -155,19 +151,43 @@ func (e *Emitter) EndRow() {
 		return
 	}
 	if err := e.flush(); err != nil {
-		panic(&handOnError{err}) // nobody takes more: the function need not go on
+		e.failed, e.width = err, noMore
+		e.mustTake()
+	}
+}
+
+// mustTake panics if nobody takes more: the function need not go on.
+func (e *Emitter) mustTake() {
+	if e.failed != nil {
+		panic(&handOnError{e.failed})
 	}
 }
 
 // handOnError unwinds somebody's function when what it emits has nowhere to go.
+// The Emitter remembers it too: the function may recover from anything.
 type handOnError struct{ err error }
 
-// rowEnded is called after each call of the user's function.
-func (e *Emitter) rowEnded() error {
-	if n := e.b.Fields(); n != 0 {
+// rowEnded is called after each call of the user's function, with what that
+// returned.
+func (e *Emitter) rowEnded(err error) error {
+	switch n := e.b.Fields(); {
+	case e.failed != nil:
+		return e.failed
+	case err == nil && n != 0:
 		return fmt.Errorf("%d fields were emitted without EndRow", n)
 	}
-	return nil
+	return err
+}
+
+// end hands on the rest, unless the calls came to an error.
+func (e *Emitter) end(err error) error {
+	if err == nil {
+		err = e.flush()
+	}
+	if e.failed != nil { // whatever the function made of it
+		return e.failed
+	}
+	return err
 }
 
 // flush hands on what was collected.

@@ -484,3 +484,80 @@ func (endlessRecords) Each(b *record.Builder, row func() error) error {
 }
 
 func (e endlessRecords) Close() error { *e.closed++; return nil }
+
+// TestRecoverInRow keeps the failure of a step behind: a function that recovers
+// from whatever its row does to it must not make rows vanish.
+func TestRecoverInRow(t *testing.T) {
+	const rows, bad = 500, 20
+	var in strings.Builder
+	in.WriteString("id,n\n")
+	for i := range rows {
+		n := "1"
+		if i == bad {
+			n = "x"
+		}
+		fmt.Fprintf(&in, "%d,%s\n", i, n)
+	}
+	for name, end := range map[string]func() error{
+		"returns nil":      func() error { return nil },
+		"returns an error": func() error { return errBroken },
+		"panics again":     func() error { panic(errBroken) },
+	} {
+		for _, at := range []string{"Row", "End"} {
+			for _, concurrent := range []bool{false, true} {
+				t.Run(fmt.Sprintf("%s %s, concurrent: %v", at, name, concurrent), func(t *testing.T) {
+					calls := 0
+					emit := func(out *chain.Emitter, v string) (err error) {
+						calls++
+						for range 1000 { // enough of them are handed on in the middle
+							func() {
+								defer func() {
+									if recover() != nil {
+										err = end()
+									}
+								}()
+								out.Text(strings.Repeat("text", 1000))
+								out.Text(v)
+								out.EndRow()
+							}()
+						}
+						return err
+					}
+					rs := chain.RecordStep{Row: func(r record.Record, out *chain.Emitter) error {
+						if r.Get("n") == "x" {
+							return emit(out, "x")
+						}
+						return nil
+					}}
+					if at == "End" {
+						rs.Row = func(record.Record, *chain.Emitter) error { return nil }
+						rs.End = func(out *chain.Emitter) error { return emit(out, "x") }
+					}
+					step := chain.RecordFunc(func([]record.Column) (chain.RecordStep, error) { return rs, nil })
+					refused := false // once: what comes later is all right
+					behind := chain.Filter(func(r record.Record) bool {
+						if !refused {
+							refused = true
+							panic("boom")
+						}
+						return true
+					})
+					if concurrent {
+						step, behind = step.Concurrent(), behind.Concurrent()
+					}
+					j := job{in: in.String()}
+					_, err := j.run(t, step, behind)
+					wantText := "step 2 Filter: panic: boom"
+					if at == "Row" {
+						wantText = fmt.Sprintf("step 2 Filter: row %d: panic: boom", bad+1)
+					}
+					wantError(t, err, wantText)
+					if calls != 1 {
+						t.Errorf("%d calls", calls)
+					}
+					j.object.wantEnd(t, true)
+				})
+			}
+		}
+	}
+}
