@@ -161,3 +161,38 @@ func TestKeptBadRows(t *testing.T) {
 		t.Errorf("%d bad rows", len(bad))
 	}
 }
+
+// What a kept Emitter takes would be in no object.
+func TestKeptEmitter(t *testing.T) {
+	var k kept
+	var first *s3writer.Emitter
+	use := map[string]func(){
+		"Text":   func() { first.Text("x") },
+		"Null":   func() { first.Null() },
+		"Value":  func() { first.Value(s3writer.Text("x")) },
+		"EndRow": func() { first.EndRow() },
+	}
+	for name, f := range use {
+		t.Run(name, func(t *testing.T) {
+			first = nil
+			table := k.table(s3writer.RecordFunc(func([]s3writer.Column) (s3writer.RecordStep, error) {
+				return s3writer.RecordStep{Row: func(r s3writer.Record, out *s3writer.Emitter) error {
+					switch {
+					case first == nil:
+						first = out
+					case first != out:
+						f()
+					}
+					return nil
+				}}, nil
+			}))
+			srv := newServer(t)
+			_, err := newWriter(t, srv).Write(t.Context(), table)
+			const want = "the Emitter was kept beyond the call it was given to: use the one that comes with each call"
+			if err == nil || !strings.HasSuffix(err.Error(), want) || !strings.Contains(err.Error(), "step 1 RecordFunc: row ") {
+				t.Errorf("got %v, want %q", err, want)
+			}
+			wantNothing(t, srv)
+		})
+	}
+}

@@ -156,12 +156,20 @@ func (e *Emitter) EndRow() {
 	}
 }
 
-// mustTake panics if nobody takes more: the function need not go on.
+// mustTake panics if nobody takes more: the function need not go on, or should
+// have ended before.
 func (e *Emitter) mustTake() {
-	if e.failed != nil {
+	switch {
+	case e.failed != nil:
 		panic(&handOnError{e.failed})
+	case e.width == noMore:
+		panic(&record.ColumnError{Err: errEmitterKept})
 	}
 }
+
+// errEmitterKept is what an Emitter panics with after the calls it was given to:
+// what it took then would be in no object.
+var errEmitterKept = errors.New("the Emitter was kept beyond the call it was given to: use the one that comes with each call")
 
 // handOnError unwinds somebody's function when what it emits has nowhere to go.
 // The Emitter remembers it too: the function may recover from anything.
@@ -179,11 +187,13 @@ func (e *Emitter) rowEnded(err error) error {
 	return err
 }
 
-// end hands on the rest, unless the calls came to an error.
+// end hands on the rest, unless the calls came to an error. The Emitter takes no
+// more then.
 func (e *Emitter) end(err error) error {
 	if err == nil {
 		err = e.flush()
 	}
+	e.width = noMore
 	if e.failed != nil { // whatever the function made of it
 		return e.failed
 	}
