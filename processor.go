@@ -23,8 +23,10 @@ import (
 // are errors before a byte moves; a column that is not there is an error as
 // soon as the header is known.
 //
-// Functions given to processors are called in row order, one call at a time
-// within one table. A processor given to several tables, or to Writes that run
+// Functions given to processors, and [Table].OnBadRow, are called in row order,
+// one call at a time within one table; the reader of a ReaderFunc reads beside
+// them. A call of a RecordFunc's that emits more than 512 KiB gives way to
+// others in EndRow. A processor given to several tables, or to Writes that run
 // at once, is called by all of them at once: state that belongs to a table
 // belongs in what RecordFunc opens.
 type Processor struct{ steps []chain.Step }

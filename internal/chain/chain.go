@@ -357,7 +357,9 @@ func (n *numbered) error(err error) error {
 	// may have the error of another chain within.
 	if e, ok := err.(*Error); ok {
 		if e.Step == 0 {
-			e.Step, e.Processor = n.number, n.name
+			own := *e // it may be why the run has ended, which is no fault of this step
+			own.Step, own.Processor = n.number, n.name
+			return &own
 		}
 		return err
 	}

@@ -196,8 +196,9 @@ func TestCountsAtAnyBorder(t *testing.T) {
 			}
 			t.Run(fmt.Sprint(m.rows, " rows, ", name, ", ", m.steps), func(t *testing.T) {
 				for _, parallel := range []int{1, 4} {
+					var told int64
 					j := job{reader: pieces{strings.NewReader(in), n}, parallel: parallel,
-						onBadRow: func(record.BadRow) error { return nil }}
+						onBadRow: func(record.BadRow) error { told++; return nil }}
 					if _, err := j.run(t, m.steps...); err != nil {
 						t.Fatal(err)
 					}
@@ -205,6 +206,9 @@ func TestCountsAtAnyBorder(t *testing.T) {
 					got := [4]int64{c.RowsRead.Load(), c.RowsWritten.Load(), c.RowsFiltered.Load(), c.RowsRejected.Load()}
 					if got != want {
 						t.Errorf("%d blocks at once: rows read, written, filtered and rejected are %v, want %v", parallel, got, want)
+					}
+					if told != want[3] {
+						t.Errorf("%d blocks at once: OnBadRow was asked about %d rows, want %d", parallel, told, want[3])
 					}
 				}
 			})

@@ -65,7 +65,9 @@ func protect[T any](f func() (T, error)) (v T, err error) {
 	return v, Sound(err)
 }
 
-// emitted is how much text a step may collect before it is handed on.
+// emitted is how much text a step may collect before it is handed on, between
+// two calls of its function. A single call may emit twice as much: no other
+// function is to be called while it runs, as long as that can be helped.
 const emitted = BlockSize
 
 func (rs RecordStep) transform(s *record.Schema) *transform {
@@ -147,11 +149,10 @@ func (e *Emitter) EndRow() {
 	if e.source.Batch != nil {
 		e.numbers = append(e.numbers, e.source.Batch.Number(e.source.Row))
 	}
-	if e.b.Size() < emitted && e.b.Rows() < windowRows {
+	if e.b.Size() < 2*emitted && e.b.Rows() < 2*windowRows {
 		return
 	}
-	if err := e.flush(); err != nil {
-		e.failed, e.width = err, noMore
+	if e.flush() != nil {
 		e.mustTake()
 	}
 }
@@ -183,6 +184,8 @@ func (e *Emitter) rowEnded(err error) error {
 		return e.failed
 	case err == nil && n != 0:
 		return fmt.Errorf("%d fields were emitted without EndRow", n)
+	case err == nil && (e.b.Size() >= emitted || e.b.Rows() >= windowRows):
+		return e.flush()
 	}
 	return err
 }
@@ -211,5 +214,8 @@ func (e *Emitter) flush() error {
 	} else {
 		b.Numbers = make([]int64, b.Rows) // rows made at the end come from no row
 	}
-	return e.out(b)
+	if err := e.out(b); err != nil {
+		e.failed, e.width = err, noMore
+	}
+	return e.failed
 }

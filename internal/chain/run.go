@@ -108,7 +108,7 @@ func (s *stepSink) mark(err error) error {
 func (p *Program) Run(caller context.Context, in Input, counts *Counts, open func(*Object) (ByteSink, error)) error {
 	ctx, cancel := context.WithCancelCause(caller)
 	defer cancel(nil)
-	r := &run{Program: p, in: in, counts: counts, open: open, ctx: ctx, cancel: cancel}
+	r := &run{Program: p, in: in, counts: counts, open: open, ctx: ctx, cancel: cancel, turn: newTurn()}
 	// In a goroutine of its own, so that a callback that ends its goroutine ends
 	// nobody else's.
 	done := make(chan error, 1)
@@ -172,9 +172,7 @@ type run struct {
 
 	stages []*stage
 	limits []*transform // of all stages
-
-	rejected []int64 // rows that a Limit may not have needed, ascending
-	settled  int64   // rows rejected before those
+	turn   turn
 
 	free freeJobs
 	wait sync.WaitGroup // of the stages
@@ -377,6 +375,9 @@ func (r *run) openSteps(s *record.Schema) error {
 			cur = &stage{run: r, in: newQueue(r.in.Parallel)}
 			r.stages = append(r.stages, cur)
 		}
+		if step.callback && !parallel {
+			r.takeTurns(t)
+		}
 		if parallel {
 			cur.parallel = append(cur.parallel, bound{t, step})
 		} else {
@@ -394,6 +395,7 @@ func (r *run) openSteps(s *record.Schema) error {
 		r.stages[len(r.stages)-1].schema = record.NewSchema(nil, false)
 	}
 	r.stages[0].numbers = true
+	r.judge().judges = true
 	for i, st := range r.stages[:len(r.stages)-1] {
 		st.next, st.handedOn = r.stages[i+1], st.handOn
 	}
@@ -413,6 +415,17 @@ func (n *numbered) openFor(s *record.Schema, known bool) (*transform, error) {
 		t.partition = []string{} // of no values
 	}
 	return t, nil
+}
+
+// judge is the stage that asks what is to become of bad rows: the last one that
+// may turn out not to need them.
+func (r *run) judge() *stage {
+	for _, st := range slices.Backward(r.stages) {
+		if len(st.limits) > 0 {
+			return st
+		}
+	}
+	return r.stages[0]
 }
 
 // inFlight is how many jobs a stage can have: those in its queue, the one that
@@ -447,6 +460,12 @@ func (r *run) pump(src *source, sink ByteSink) error {
 
 // work starts the stages and the source, and waits for the last of the rows.
 func (r *run) work(src *source) error {
+	if last := r.stages[len(r.stages)-1]; r.doors() {
+		write := last.write
+		last.write = func(j *job) error {
+			return r.inTurn(func() error { return write(j) })
+		}
+	}
 	src.decodeBlocks(r.stages[0])
 	for _, st := range r.stages[:len(r.stages)-1] {
 		r.wait.Add(1)
@@ -506,7 +525,6 @@ func (r *run) countFiltered() {
 	c.RowsFiltered.Store(filtered)
 	for _, st := range r.stages {
 		if last, limited := st.limit(); limited && last <= c.RowsRead.Load() {
-			c.RowsRejected.Store(r.rejectedUpTo(last))
 			c.RowsRead.Store(last)
 			c.RowsFiltered.Store(max(0, last-c.RowsWritten.Load()-c.RowsRejected.Load()))
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/seed149ec23d/s3writer/internal/record"
@@ -52,8 +53,11 @@ type stage struct {
 	schema   *record.Schema // of what leaves
 	parallel []bound
 	ordered  []bound
-	limits   []*transform // those of ordered that may need no more
-	numbers  bool         // the first stage counts the source's rows
+	limits   []*transform    // those of ordered that may need no more
+	numbers  bool            // the first stage counts the source's rows
+	judges   bool            // asks what is to become of bad rows; those before it pass them on
+	bad      []record.BadRow // that it has not asked about yet
+	seen     int64           // the number of the last row that has come here
 	next     *stage
 	handedOn func(*record.Batch) error // handOn
 
@@ -257,22 +261,32 @@ func (st *stage) loop() error {
 }
 
 func (st *stage) jobs() error {
-	var rows int64 // of the source, before the job
 	for !st.done() {
 		j, err := st.run.receive(st.in)
-		if j == nil || err != nil {
+		if err != nil {
 			return err
 		}
-		if st.numbers {
-			st.number(j, rows)
-			rows += j.rows
+		if j == nil {
+			return st.askUpTo(math.MaxInt64)
 		}
+		st.see(j)
 		if err := st.job(j); err != nil {
 			return err
 		}
 		st.run.freeJob(j)
 	}
 	return nil
+}
+
+// see notes how far a job goes.
+func (st *stage) see(j *job) {
+	if st.numbers {
+		st.number(j, st.seen)
+		st.seen += j.rows
+	} else if n := len(j.batches); n > 0 {
+		b := j.batches[n-1]
+		st.seen = max(st.seen, b.Number(b.Row(b.Len()-1)))
+	}
 }
 
 // number makes the row numbers of a job, which begin at 1, those of the source.
@@ -298,22 +312,53 @@ func (st *stage) job(j *job) error {
 	if j.err != nil {
 		return j.err
 	}
+	if err := st.takeBad(j.bad); err != nil {
+		return err
+	}
 	end := st.inOrder(j)
 	if end != nil && !errors.Is(end, errStopped) {
 		return end
 	}
-	for _, bad := range j.bad {
-		if last, limited := st.run.limit(); limited && bad.Row > last {
-			break
-		}
-		if err := st.run.badRow(bad); err != nil {
-			return err
-		}
+	if err := st.askUpTo(st.seen); err != nil {
+		return err
 	}
 	if st.done() {
 		return nil
 	}
 	return end
+}
+
+// takeBad keeps bad rows until it is known whether anybody needs them, or gives
+// them to the stage behind, before the rows that they stood among.
+func (st *stage) takeBad(bad []record.BadRow) error {
+	if len(bad) == 0 {
+		return nil
+	}
+	if st.judges {
+		st.bad = append(st.bad, bad...)
+		return nil
+	}
+	j := st.run.newJob()
+	j.bad, j.ready = bad, closed
+	return st.next.in.send(st.run.ctx, j)
+}
+
+// askUpTo asks about the bad rows up to the given one, and about none behind the
+// last row that a Limit takes.
+func (st *stage) askUpTo(row int64) error {
+	if len(st.bad) == 0 {
+		return nil
+	}
+	if last, limited := st.run.limit(); limited {
+		row = min(row, last)
+	}
+	for len(st.bad) > 0 && st.bad[0].Row <= row {
+		if err := st.run.badRow(st.bad[0]); err != nil {
+			return err
+		}
+		st.bad = st.bad[1:]
+	}
+	return nil
 }
 
 // limit returns the number of the last row that the Limits let pass, once one of
@@ -335,39 +380,15 @@ func (r *run) badRow(bad record.BadRow) error {
 	if r.in.OnBadRow == nil {
 		return &Error{Row: bad.Row, Offset: bad.Offset, Err: bad.Err}
 	}
-	_, err := protect(func() (struct{}, error) { return struct{}{}, r.in.OnBadRow(bad) })
+	err := r.inTurn(func() error {
+		_, err := protect(func() (struct{}, error) { return struct{}{}, r.in.OnBadRow(bad) })
+		return err
+	})
 	if err != nil {
 		return &Error{Row: bad.Row, Offset: bad.Offset, Err: fmt.Errorf("OnBadRow: %w", err)}
 	}
-	r.reject(bad.Row)
-	return nil
-}
-
-// reject counts a row. As long as a Limit may turn out not to have needed the
-// row, its number is remembered: how far a stage is ahead of the Limit is chance.
-func (r *run) reject(row int64) {
 	r.counts.RowsRejected.Add(1)
-	if len(r.limits) == 0 {
-		return
-	}
-	r.rejected = append(r.rejected, row)
-	const many = 1 << 12
-	if len(r.rejected)%many > 0 {
-		return
-	}
-	taken := r.limits[0].last.Load()
-	for _, t := range r.limits {
-		taken = min(taken, t.last.Load())
-	}
-	n, _ := slices.BinarySearch(r.rejected, taken+1)
-	r.settled += int64(n)
-	r.rejected = slices.Delete(r.rejected, 0, n)
-}
-
-// rejectedUpTo is how many of the rows up to last were rejected.
-func (r *run) rejectedUpTo(last int64) int64 {
-	n, _ := slices.BinarySearch(r.rejected, last+1)
-	return r.settled + int64(n)
+	return nil
 }
 
 func (st *stage) inOrder(j *job) error {
