@@ -146,7 +146,7 @@ func settle(ctx context.Context, first *delivery, kept bool, ds ...*delivery) {
 
 // list fills the report with the objects as they are now.
 func (d *delivery) list() {
-	d.report.Objects = nil
+	d.report.Objects = slices.Grow([]Object(nil), len(d.objects)) // there may be very many
 	for _, o := range d.objects {
 		if o.State != Committed && o.Err == nil {
 			o.Err = d.report.Err

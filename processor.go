@@ -232,10 +232,11 @@ func JSONLines() Processor { return step(chain.JSONLines()) }
 // The table need not be sorted. Rows wait in memory, up to two fifths of [WithMemory],
 // until their value has enough of them; when it is full, the values with the
 // most rows get an object, and another one later. [WithSpill] lets rows wait on
-// disk instead: one object for each value. Every value costs about 512 bytes, of
-// at most an eighth of the memory, and every object about 1 KiB until it is
-// committed; too many values are an error. A warning is logged when the objects
-// are smaller than 1 MiB on average.
+// disk instead: one object for each value. Every value costs about 512 bytes, and
+// every object about 1 KiB until it is committed, of at most a third of the
+// memory: too many of them fail the table before anything is visible. With 64 MiB
+// these are some 16,000 objects of 10,000 values, with 256 MiB 70,000. A warning
+// is logged when the objects are smaller than 1 MiB on average.
 //
 // PartitionBy stands before SplitRows and SplitSize. Steps on records may follow
 // it, but for RecordFunc. Partitioning by all columns is an error.

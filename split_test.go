@@ -506,3 +506,34 @@ func TestDividedTableFailsWhileServerHangs(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// Every object is in memory until it is committed: there are as many as the
+// budget is enough for, and then words that help.
+func TestTooManyObjects(t *testing.T) {
+	const values, rows = 5_000, 120_000
+	var text strings.Builder
+	text.WriteString("id,k,text\n")
+	for i := range rows {
+		fmt.Fprintf(&text, "%d,v%d,%s\n", i, i*7919%values, strings.Repeat("some text ", 20))
+	}
+	table := func() s3writer.Table { return csv("t.csv", text.String(), s3writer.PartitionBy("k")) }
+	memory := s3writer.WithMemory(32 << 20)
+	srv := newServer(t)
+
+	_, err := newWriter(t, srv, memory).Write(t.Context(), table())
+	var e *s3writer.Error
+	if !errors.As(err, &e) || e.Processor != "PartitionBy" || e.Row == 0 ||
+		!strings.HasSuffix(err.Error(), " objects of 5000 combinations of values are more than the memory is enough for; "+
+			"give WithSpill a folder, raise WithMemory, or partition by something coarser") {
+		t.Errorf("got %v", err)
+	}
+	wantNothing(t, srv)
+
+	// What it says helps.
+	for _, opts := range [][]s3writer.Option{{memory, s3writer.WithSpill(t.TempDir())}, {s3writer.WithMemory(128 << 20)}} {
+		report := write(t, newWriter(t, srv, append(opts, s3writer.WithDryRun())...), table())
+		if r := report.Tables[0]; r.RowsWritten != rows || len(r.Objects) < values {
+			t.Errorf("%d rows in %d objects", r.RowsWritten, len(r.Objects))
+		}
+	}
+}

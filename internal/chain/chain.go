@@ -228,7 +228,7 @@ type Share struct {
 	Objects int   // that may be open at once, or being closed
 	Waiting int64 // of Bytes: rows that wait for their partition's object
 
-	Partitions int64 // of Bytes: the partitions themselves
+	Partitions int64 // of Bytes: the partitions themselves, and their finished objects
 }
 
 // Share returns what a run of the program needs: batches in flight, the state
@@ -237,7 +237,8 @@ func (p *Program) Share(parallel int, b Budget) Share {
 	if !p.Divides() {
 		return Share{Bytes: p.flow(parallel) + p.codecState(parallel), Objects: 1}
 	}
-	// A sixth of the memory for open objects, and two fifths for rows that wait.
+	// A sixth of the memory for open objects, two fifths for rows that wait, a third
+	// for what partitions and finished objects take until they are committed.
 	// How many objects there will be depends on both: they do not on the cores.
 	most, codec := 2, p.codecState(1)
 	if p.Partitions() {
@@ -247,7 +248,7 @@ func (p *Program) Share(parallel int, b Budget) Share {
 	s.Bytes = p.flow(parallel) + int64(s.Objects)*p.codecState(parallel)
 	if p.Partitions() {
 		left := b.Memory - p.flow(1) - int64(s.Objects)*(b.Object+codec)
-		s.Partitions = max(1<<19, min(b.Memory/8, left/4))
+		s.Partitions = max(1<<19, min(b.Memory/3, left*2/5))
 		s.Waiting = max(1<<20, min(b.Memory*2/5, left-s.Partitions))
 		s.Bytes += s.Waiting + s.Partitions
 	}

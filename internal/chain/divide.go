@@ -35,7 +35,7 @@ type divider struct {
 
 	partitions map[string]*partition
 	order      []*partition // as they first appeared
-	overhead   int64        // bytes that the partitions themselves take
+	overhead   int64        // bytes that the partitions themselves and all objects take
 	objects    int          // begun so far
 	waiting    *chunks      // of rows that wait
 	held       int64        // bytes of it that no closing object has
@@ -181,6 +181,11 @@ func (d *divider) write(j *job) error {
 func (d *divider) deliver(p *partition, g *group, rows []int32, encoded []byte) error {
 	if err := d.room(len(encoded)); err != nil {
 		return err
+	}
+	if p.object == nil {
+		if err := d.charge(objectBytes, g, rows); err != nil {
+			return err
+		}
 	}
 	o := d.objectOf(p)
 	left := len(rows)

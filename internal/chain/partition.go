@@ -211,14 +211,32 @@ func (d *divider) partition(g *group, rows []int32) (*partition, error) {
 	if err != nil {
 		return nil, err
 	}
-	const each = 512 // bytes that a partition takes beside its rows
-	if d.overhead += each; d.waiting != nil && d.overhead > d.run.in.Share.Partitions {
-		err := fmt.Errorf("%d combinations of values are more than the memory is enough for; raise WithMemory, or partition by something coarser", len(d.order)+1)
-		return nil, d.step().error(rowError(g.batch, int(rows[0]), "", err))
+	if err := d.charge(partitionBytes, g, rows); err != nil {
+		return nil, err
 	}
 	d.partitions[strings.Clone(g.key)] = p
 	d.order = append(d.order, p)
 	return p, nil
+}
+
+const (
+	partitionBytes = 512     // that a partition takes beside its rows
+	objectBytes    = 1 << 10 // and each of its objects, until the table is committed; measured
+)
+
+// charge accounts for what a partition or an object takes for good. The rows that
+// it begins with are where an error is.
+func (d *divider) charge(n int64, g *group, rows []int32) error {
+	if d.overhead += n; d.waiting == nil || d.overhead <= d.run.in.Share.Partitions {
+		return nil
+	}
+	err := fmt.Errorf("%d objects of %d combinations of values are more than the memory is enough for; "+
+		"give WithSpill a folder, raise WithMemory, or partition by something coarser", d.objects, len(d.order))
+	if d.spill != nil || d.objects <= len(d.order) {
+		err = fmt.Errorf("%d combinations of values are more than the memory is enough for; "+
+			"raise WithMemory, or partition by something coarser", len(d.order))
+	}
+	return d.step().error(rowError(g.batch, int(rows[0]), "", err))
 }
 
 // step is the PartitionBy of the chain.
