@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"golang.org/x/text/encoding/japanese"
 
 	"github.com/seed149ec23d/s3writer"
 	"github.com/seed149ec23d/s3writer/s3writertest"
@@ -127,6 +128,11 @@ func TestSplitSizeIsABound(t *testing.T) {
 			noise[i] = '\n'
 		}
 	}
+	accents := strings.Repeat(strings.Repeat("é", 60)+"\n", 1500) // two bytes, and three in EUC-JP
+	eucJP, err := japanese.EUCJP.NewEncoder().String(accents)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, test := range []struct {
 		name  string
 		in    string
@@ -137,6 +143,7 @@ func TestSplitSizeIsABound(t *testing.T) {
 		{"csv", text, rest, []s3writer.Processor{s3writer.Drop("country")}, "id,note\n"},
 		{"gzip", text, rest, []s3writer.Processor{s3writer.Drop("country"), s3writer.Gzip()}, "id,note\n"},
 		{"zstd", text, rest, []s3writer.Processor{s3writer.Drop("country"), s3writer.Zstd()}, "id,note\n"},
+		{"charset", "x\n" + accents, eucJP, []s3writer.Processor{s3writer.ToCharset("euc-jp")}, "x\n"},
 		{"gzip of noise", "x\n" + string(noise), string(noise), []s3writer.Processor{s3writer.GzipLevel(1)}, "x\n"},
 		{"zstd of noise", "x\n" + string(noise), string(noise), []s3writer.Processor{s3writer.Zstd()}, "x\n"},
 	} {

@@ -254,10 +254,12 @@ const encodingBlock = 64 << 10
 // worst returns the most that n bytes of UTF-8 can become. What stands for a
 // byte that is no UTF-8 is longer than what other bytes become.
 func (c *charset) worst(lossy bool) func(n int64) int64 {
-	times := int64(1)
+	times, of := int64(1), int64(1)
 	switch {
 	case c.name == "iso-2022-jp": // escape sequences, and one at the end
 		times = 3
+	case c.name == "euc-jp": // JIS X 0212, of what has two bytes in UTF-8
+		times, of = 3, 2
 	case strings.HasPrefix(c.name, "utf-16"):
 		times = 2
 	case c.unicode && lossy:
@@ -265,7 +267,7 @@ func (c *charset) worst(lossy bool) func(n int64) int64 {
 	case c.name == "gb18030":
 		times = 2
 	}
-	return func(n int64) int64 { return times*n + 8 }
+	return func(n int64) int64 { return n/of*times + n%of*times + 8 }
 }
 
 // encodingSink writes UTF-8 in another charset.
