@@ -26,7 +26,7 @@ type TableReport struct {
 	Key          string // as given
 	RowsRead     int64  // of the source, bad ones included; 0 where the header was as far as it got
 	RowsWritten  int64
-	RowsFiltered int64 // left out by Filter, Limit or a RecordStep that emitted fewer rows than it got
+	RowsFiltered int64 // left out by Filter, Dedupe or a RecordStep that emitted none for them; not those behind a Limit
 	RowsRejected int64 // left out by OnBadRow
 	BytesRead    int64 // of the source, before Decompress
 	Objects      []Object

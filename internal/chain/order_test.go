@@ -154,6 +154,16 @@ func TestCountsAtAnyBorder(t *testing.T) {
 		}
 		return nil
 	})
+	even := func(i int64) int { return int(1-i%2) * 3 } // three of one row, and none of the next
+	three := each(func(r record.Record, out *chain.Emitter) error {
+		if s := r.Get("id"); (s[len(s)-1]-'0')%2 == 0 {
+			for range 3 {
+				out.Copy(r, 0)
+				out.EndRow()
+			}
+		}
+		return nil
+	})
 	tables := map[int64]string{}
 	var models []model
 	for _, rows := range []int64{3, 2_000, 100_000} {
@@ -169,7 +179,9 @@ func TestCountsAtAnyBorder(t *testing.T) {
 				model{rows, []chain.Step{chain.Limit(2 * n), chain.Select(id), chain.Limit(n)}, every, n},
 				model{rows, []chain.Step{keep, chain.Limit(n)}, third, n},
 				model{rows, []chain.Step{keep, chain.Select(id), chain.Limit(n), chain.JSONLines()}, third, n},
-				model{rows, []chain.Step{keep.Concurrent(), chain.Select(id), chain.Limit(n)}, third, n})
+				model{rows, []chain.Step{keep.Concurrent(), chain.Select(id), chain.Limit(n)}, third, n},
+				model{rows, []chain.Step{three, chain.Limit(n)}, even, n},
+				model{rows, []chain.Step{three.Concurrent(), chain.Select(id), chain.Limit(n), chain.Limit(2 * n)}, even, n})
 		}
 	}
 	readers := map[string]int{"bytes": 1, "sevens": 7, "64 KiB": 64 << 10}
@@ -212,6 +224,46 @@ func TestCountsAtAnyBorder(t *testing.T) {
 					}
 				}
 			})
+		}
+	}
+}
+
+// TestCountsOfSums of steps that make rows at their end, behind all of the source,
+// before a Limit and behind one.
+func TestCountsOfSums(t *testing.T) {
+	sum := chain.RecordFunc(func([]record.Column) (chain.RecordStep, error) {
+		rows := 0
+		return chain.RecordStep{
+			Row: func(record.Record, *chain.Emitter) error { rows++; return nil },
+			End: func(out *chain.Emitter) error {
+				for range 3 {
+					out.Text(fmt.Sprint(rows))
+					out.EndRow()
+				}
+				return nil
+			},
+		}, nil
+	})
+	id := chain.Select([]string{"id"})
+	for _, test := range []struct {
+		steps []chain.Step
+		want  [4]int64 // rows read, written, filtered, rejected
+	}{
+		{[]chain.Step{sum}, [4]int64{9, 3, 8, 1}},
+		{[]chain.Step{sum, chain.Limit(1)}, [4]int64{9, 1, 8, 1}},
+		{[]chain.Step{sum, id, chain.Limit(1)}, [4]int64{9, 1, 8, 1}},
+		{[]chain.Step{sum, chain.Limit(4)}, [4]int64{9, 3, 8, 1}},
+		{[]chain.Step{chain.Limit(5), sum}, [4]int64{6, 3, 5, 1}},
+		{[]chain.Step{chain.Limit(5), id, sum, chain.Limit(2)}, [4]int64{6, 2, 5, 1}},
+		{[]chain.Step{chain.Limit(0), sum}, [4]int64{0, 3, 0, 0}},
+	} {
+		j := job{in: "id\n1\n2\n3\nbad,row\n5\n6\n7\n8\n9\n", onBadRow: func(record.BadRow) error { return nil }}
+		if _, err := j.run(t, test.steps...); err != nil {
+			t.Fatal(err)
+		}
+		c := &j.counts
+		if got := [4]int64{c.RowsRead.Load(), c.RowsWritten.Load(), c.RowsFiltered.Load(), c.RowsRejected.Load()}; got != test.want {
+			t.Errorf("%v: rows read, written, filtered and rejected are %v, want %v", test.steps, got, test.want)
 		}
 	}
 }

@@ -513,22 +513,34 @@ func (r *run) writeStart(sink ByteSink, enc *encoding) error {
 }
 
 // countFiltered sums up what the steps have left out. Behind the last row that
-// a Limit takes, how far the others got is chance, and not counted.
+// a Limit takes, how far the steps before it got is chance, and not counted:
+// whatever came up to there and not through them was left out.
 func (r *run) countFiltered() {
 	c := r.counts
 	var filtered int64
+	limit := r.limiting()
 	for _, st := range r.stages {
 		for _, t := range slices.Concat(st.parallel, st.ordered) {
 			filtered += t.filtered.Load()
+			if t.transform == limit {
+				c.RowsRead.Store(limit.last.Load())
+				filtered = limit.last.Load() - c.RowsRejected.Load() - limit.passed
+			}
 		}
 	}
 	c.RowsFiltered.Store(filtered)
-	for _, st := range r.stages {
-		if last, limited := st.limit(); limited && last <= c.RowsRead.Load() {
-			c.RowsRead.Store(last)
-			c.RowsFiltered.Store(max(0, last-c.RowsWritten.Load()-c.RowsRejected.Load()))
+}
+
+// limiting returns the Limit that has taken all its rows first, as the source has
+// them; nil if that is none, or none before the source's end.
+func (r *run) limiting() (limit *transform) {
+	last, _ := r.limit()
+	for _, t := range r.limits {
+		if t.done.Load() && t.last.Load() == last && last < atTheEnd {
+			limit = t
 		}
 	}
+	return limit
 }
 
 // writer returns what the last stage does with the jobs that come out of it.

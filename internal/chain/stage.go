@@ -319,11 +319,11 @@ func (st *stage) job(j *job) error {
 	if end != nil && !errors.Is(end, errStopped) {
 		return end
 	}
+	if st.done() {
+		return st.askUpTo(math.MaxInt64)
+	}
 	if err := st.askUpTo(st.seen); err != nil {
 		return err
-	}
-	if st.done() {
-		return nil
 	}
 	return end
 }

@@ -3,6 +3,7 @@ package chain
 import (
 	"errors"
 	"fmt"
+	"math"
 	"runtime/debug"
 	"strconv"
 	"sync/atomic"
@@ -24,9 +25,14 @@ type transform struct {
 
 	limits   bool         // takes a number of rows and no more
 	done     atomic.Bool  // nothing more will leave: the source need not be read on
-	last     atomic.Int64 // the number of the last row taken
+	last     atomic.Int64 // the number of the last row taken; atTheEnd of those that no row became
+	passed   int64        // rows of the source that became the rows it took
 	filtered atomic.Int64 // rows left out on purpose
 }
+
+// atTheEnd is the number of a row that a step has made at its end, behind all
+// rows of the source.
+const atTheEnd = math.MaxInt64
 
 // PanicError is a panic of somebody's callback.
 type PanicError struct {
@@ -407,16 +413,11 @@ func Limit(n int64) Step {
 		t := &transform{limits: true}
 		t.done.Store(left == 0)
 		t.apply = func(b *record.Batch) error {
-			if int64(b.Len()) <= left {
-				left -= int64(b.Len())
-			} else {
-				t.filtered.Add(int64(b.Len()) - left)
+			if int64(b.Len()) > left { // what is behind it is not counted
 				b.Selection = firstRows(b, b.NewSelection(), int(left))
-				left = 0
 			}
-			if n := b.Len(); n > 0 {
-				t.last.Store(b.Number(b.Row(n - 1)))
-			}
+			left -= int64(b.Len())
+			t.take(b)
 			if left == 0 {
 				t.done.Store(true)
 			}
@@ -425,6 +426,26 @@ func Limit(n int64) Step {
 		return t, nil
 	}
 	return step
+}
+
+// take notes which rows of the source a Limit has let pass. A step may have made
+// several of one.
+func (t *transform) take(b *record.Batch) {
+	last, n := t.last.Load(), b.Len()
+	if b.Numbers == nil && n > 0 {
+		last, t.passed = b.Number(b.Row(n-1)), t.passed+int64(n)
+		n = 0
+	}
+	for i := range n {
+		number := b.Number(b.Row(i))
+		if number == 0 {
+			number = atTheEnd
+		}
+		if number != last {
+			last, t.passed = number, t.passed+1
+		}
+	}
+	t.last.Store(last)
 }
 
 // firstRows appends the first n selected rows of b to rows.
