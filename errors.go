@@ -101,6 +101,9 @@ func (d *delivery) error(err error) *Error {
 	}
 	e.Step, e.Processor, e.Err = ce.Step, ce.Processor, ce.Err
 	e.Row, e.Offset, e.Column = ce.Row, ce.Offset, ce.Column
+	if ce.Object != nil {
+		e.Object = d.keys.of(ce.Object)
+	}
 	if unknown, ok := ce.Err.(*record.UnknownColumnError); ok && e.Column == "" {
 		e.Column = unknown.Name
 	}

@@ -88,6 +88,31 @@ func TestErrorsNameTheirPlace(t *testing.T) {
 		{"EncoderFunc", in, one(s3writer.EncoderFunc("x", func(io.Writer, []s3writer.Column) (s3writer.Encoder, error) {
 			return encoder{func(*s3writer.Batch) error { return boom }, nil}, nil
 		})), nowhere(1, "EncoderFunc"), `step 1 EncoderFunc: boom`},
+		{"EncoderFunc at a row", in, one(s3writer.EncoderFunc("x", func(io.Writer, []s3writer.Column) (s3writer.Encoder, error) {
+			return encoder{func(b *s3writer.Batch) error {
+				for r := range b.All() {
+					if second(r) {
+						return boom
+					}
+				}
+				return nil
+			}, nil}, nil
+		})), place{1, "EncoderFunc", 2, 12, ""}, `step 1 EncoderFunc: row 2 (byte 12): boom`},
+		{"EncoderFunc by a column that is not there", in, one(s3writer.EncoderFunc("x", func(io.Writer, []s3writer.Column) (s3writer.Encoder, error) {
+			return encoder{func(b *s3writer.Batch) error {
+				for r := range b.All() {
+					r.Get("x")
+				}
+				return nil
+			}, nil}, nil
+		})), place{1, "EncoderFunc", 1, 8, "x"}, `step 1 EncoderFunc: row 1 (byte 8): no column "x": there are id, name`},
+		{"EncoderFunc behind all rows", in, one(s3writer.EncoderFunc("x", func(io.Writer, []s3writer.Column) (s3writer.Encoder, error) {
+			return encoder{func(b *s3writer.Batch) error {
+				for range b.All() {
+				}
+				return boom
+			}, nil}, nil
+		})), nowhere(1, "EncoderFunc"), `step 1 EncoderFunc: boom`},
 		{"EncoderFunc's end", in, one(s3writer.EncoderFunc("x", func(io.Writer, []s3writer.Column) (s3writer.Encoder, error) {
 			return encoder{func(*s3writer.Batch) error { return nil }, boom}, nil
 		})), nowhere(1, "EncoderFunc"), `step 1 EncoderFunc: boom`},
@@ -125,6 +150,51 @@ func TestErrorsNameTheirPlace(t *testing.T) {
 		})
 	}
 }
+
+// TestErrorsNameTheirObject where a table has several: the one that a writer failed in.
+func TestErrorsNameTheirObject(t *testing.T) {
+	boom := errors.New("boom")
+	const in = "id,k\n1,a\n\u20ac,b\n3,c\n"
+	writer := func(w func(io.Writer) (io.WriteCloser, error)) s3writer.Processor { return s3writer.WriterFunc("", w) }
+	n := 0
+	for _, test := range []struct {
+		name string
+		step s3writer.Processor
+		want string // behind the object
+	}{
+		{"ToCharset", s3writer.ToCharset("latin2"), "line 2 of the object, byte 3 in UTF-8: the character U+20AC '€' is not in iso-8859-2"},
+		{"WriterFunc", writer(func(w io.Writer) (io.WriteCloser, error) {
+			if n++; n == 2 {
+				return nil, boom
+			}
+			return endsIn{w, nil}, nil
+		}), "boom"},
+		{"WriterFunc", writer(func(w io.Writer) (io.WriteCloser, error) {
+			if n++; n == 2 {
+				return endsIn{w, boom}, nil
+			}
+			return endsIn{w, nil}, nil
+		}), "boom"},
+	} {
+		n = 0
+		srv := newServer(t)
+		_, err := newWriter(t, srv).Write(t.Context(), csv("t.csv", in, s3writer.PartitionBy("k"), test.step))
+		var e *s3writer.Error
+		if !errors.As(err, &e) || e.Object != "k=b/t-00001.csv" {
+			t.Errorf("the object is not named in %#v", e)
+		}
+		wantText(t, err, `s3writer: table "t.csv": step 2 `+test.name+`: object "k=b/t-00001.csv": `+test.want)
+		wantNothing(t, srv)
+	}
+}
+
+// endsIn is a writer with a given ending.
+type endsIn struct {
+	io.Writer
+	err error
+}
+
+func (w endsIn) Close() error { return w.err }
 
 // encoder is an Encoder with given endings.
 type encoder struct {

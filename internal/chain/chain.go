@@ -326,6 +326,7 @@ type Error struct {
 	Row       int64
 	Offset    int64
 	Column    string
+	Object    *Object // of several, that was being written
 	Err       error
 }
 

@@ -280,8 +280,8 @@ func TestEncoderThatFailed(t *testing.T) {
 		before  []chain.Step
 		want    string
 	}{
-		{name: "encode", encoder: encoder{failAt: rows - 1, err: errBroken}, want: "step 1 EncoderFunc: it is broken"},
-		{name: "encode panics", encoder: encoder{failAt: 1, panics: "encode"}, want: "step 1 EncoderFunc: panic: boom"},
+		{name: "encode", encoder: encoder{failAt: rows - 1, err: errBroken}, want: "step 1 EncoderFunc: row 262143: it is broken"},
+		{name: "encode panics", encoder: encoder{failAt: 1, panics: "encode"}, want: "step 1 EncoderFunc: row 1: panic: boom"},
 		{name: "source", fails: true, want: "source: it is broken"},
 		{name: "step", before: []chain.Step{each(func(r record.Record, _ *chain.Emitter) error { return errBroken })},
 			want: "step 1 RecordFunc: row 1: it is broken"},

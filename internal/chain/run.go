@@ -44,6 +44,11 @@ type sinkError struct{ error }
 
 func (e sinkError) Unwrap() error { return e.error }
 
+func fromBelow(err error) bool {
+	var below sinkError
+	return errors.As(err, &below)
+}
+
 // bottom marks the errors of the object's own sink.
 type bottom struct {
 	ByteSink
@@ -66,11 +71,12 @@ func (b *bottom) Finish() error {
 	return nil
 }
 
-// stepSink gives the errors of a writer its place in the chain.
+// stepSink gives the errors of a writer its place in the chain, and the object's.
 type stepSink struct {
 	ByteSink
-	step *numbered
-	next ByteSink
+	step   *numbered
+	object *Object
+	next   ByteSink
 }
 
 // flush makes the writer store what it holds back, if it can.
@@ -91,11 +97,20 @@ func (s *stepSink) Write(p []byte) (int, error) {
 func (s *stepSink) Finish() error { return s.mark(s.ByteSink.Finish()) }
 
 func (s *stepSink) mark(err error) error {
-	var below sinkError
-	if err == nil || errors.As(err, &below) {
+	if err == nil || fromBelow(err) {
 		return err
 	}
-	return s.step.error(err)
+	return s.object.error(s.step.error(err))
+}
+
+// error gives err the place of the object, where there are several.
+func (o *Object) error(err error) error {
+	if e, ok := err.(*Error); ok && o.Number > 0 && e.Object == nil {
+		own := *e
+		own.Object = o
+		return &own
+	}
+	return err
 }
 
 // Run reads in to its end and writes what leaves the chain to the sinks that
@@ -291,9 +306,9 @@ func (r *run) openSink(o *Object) (ByteSink, *bottom, error) {
 		above, err := w.openBytes(sink, r.in.Parallel)
 		if err != nil {
 			sink.Abort()
-			return nil, nil, w.error(err)
+			return nil, nil, o.error(w.error(err))
 		}
-		sink = &stepSink{above, w, sink}
+		sink = &stepSink{above, w, o, sink}
 	}
 	return sink, store, nil
 }
@@ -565,8 +580,7 @@ func (e *encoding) writer(r *run, sink ByteSink) func(*job) error {
 }
 
 func (r *run) encoderError(b *record.Batch, err error) error {
-	var below sinkError
-	if errors.As(err, &below) {
+	if fromBelow(err) {
 		return err
 	}
 	// Only an error of this batch itself, not one within somebody's error.
@@ -584,6 +598,9 @@ func (e *encoding) encode(b *record.Batch) error {
 	view := b.View()
 	defer view.EndView()
 	_, err := protect(func() (struct{}, error) { return struct{}{}, e.encoder.Encode(view) })
+	if row, ok := view.At(); ok && err != nil && !fromBelow(err) {
+		return rowError(b, row, "", err)
+	}
 	return err
 }
 

@@ -209,11 +209,11 @@ func TestEncoderFunc(t *testing.T) {
 		want    string
 	}{
 		{name: "whole"},
-		{name: "encode fails", encoder: encoder{failAt: 7, err: errBroken}, want: "step 1 EncoderFunc: it is broken"},
+		{name: "encode fails", encoder: encoder{failAt: 7, err: errBroken}, want: "step 1 EncoderFunc: row 7: it is broken"},
 		{name: "encode fails at a row", encoder: encoder{failAt: 7, err: &record.FieldError{Row: 6, Column: "id", Err: errBroken}},
 			want: `step 1 EncoderFunc: row 7: column "id": it is broken`},
-		{name: "encode fails in the second block", encoder: encoder{failAt: rows - 1, err: errBroken}, want: "step 1 EncoderFunc: it is broken"},
-		{name: "encode panics", encoder: encoder{failAt: 1, panics: "encode"}, want: "step 1 EncoderFunc: panic: boom"},
+		{name: "encode fails in the second block", encoder: encoder{failAt: rows - 1, err: errBroken}, want: "step 1 EncoderFunc: row 262143: it is broken"},
+		{name: "encode panics", encoder: encoder{failAt: 1, panics: "encode"}, want: "step 1 EncoderFunc: row 1: panic: boom"},
 		{name: "close fails", encoder: encoder{closeErr: errBroken}, want: "step 1 EncoderFunc: it is broken"},
 		{name: "close panics", encoder: encoder{panics: "close"}, want: "step 1 EncoderFunc: panic: boom"},
 		{name: "object fails", object: object{failAt: 3}, want: "it is broken"},

@@ -320,6 +320,7 @@ type Batch struct {
 	decoded *decoded // what Release gives up a claim on; nil: the collector's
 	room    []int32  // of NewSelection
 	keeper  *keeper  // of a view whose text will be overwritten
+	at      int      // the row that Records is at, from 1; 0: none
 
 	spare       []Ref   // room for NewRefs
 	spareVector *Vector // and for a vector that is made of the batch
@@ -381,12 +382,19 @@ func (b *Batch) Value(row, col int) Value {
 func (b *Batch) Records() iter.Seq[Record] {
 	return func(yield func(Record) bool) {
 		for i, n := 0, b.Len(); i < n; i++ {
-			if !yield(Record{b, b.Row(i)}) {
+			row := b.Row(i)
+			b.at = row + 1
+			if !yield(Record{b, row}) {
 				return
 			}
 		}
+		b.at = 0
 	}
 }
+
+// At returns the physical row that [Batch.Records] is at, or has stopped at: what
+// went wrong in between has to do with it. ok is false before and behind them all.
+func (b *Batch) At() (row int, ok bool) { return b.at - 1, b.at > 0 }
 
 // column finds a column by name. A batch is used by one goroutine at a time,
 // so it remembers the few names that are asked for in every row.
