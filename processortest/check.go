@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"runtime"
 	"sync"
 	"unicode/utf8"
@@ -368,6 +369,9 @@ func (c *contract) neighbours(t Table) []neighbour {
 			out = append(out, neighbour{delivery: delivery{name: "in front of JSONLines", behind: steps(s3writer.JSONLines)}, plain: true})
 		}
 	}
+	if c.form.writes {
+		out = append(out, neighbour{delivery: delivery{name: "behind a WriterFunc that writes little at a time", before: steps(littleAtATime)}, long: true})
+	}
 	if !c.form.compresses && c.undo == nil {
 		out = append(out,
 			neighbour{delivery: delivery{name: "in front of Gzip", behind: steps(s3writer.Gzip)}},
@@ -403,6 +407,7 @@ func (c *contract) checkFailures(in input, want []object) error {
 		{"failing source", errSource, delivery{name: "the source fails in the middle", failRead: read/2 + 1}, false},
 		{"failing source", errSource, delivery{name: "the source fails in the middle, in small chunks", failRead: read/2 + 1, chunks: []int{4093}}, false},
 		{"failing source", errSource, delivery{name: "the source fails at its end", failRead: read + 1}, c.form.reads},
+		{"failing source", io.ErrUnexpectedEOF, delivery{name: "the source is cut: io.ErrUnexpectedEOF", failRead: read/2 + 1, failure: io.ErrUnexpectedEOF}, false},
 		{"failing writer", errSink, delivery{name: "the writer below fails at its first byte", failWrite: 1}, true},
 		{"failing writer", errSink, delivery{name: "the writer below fails in the middle", failWrite: stored/2 + 1}, true},
 		{"failing writer", errSink, delivery{name: "the writer below fails at its end", failClose: true}, true},

@@ -1,6 +1,7 @@
 package processortest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -18,9 +19,10 @@ type delivery struct {
 	last          bool                        // the source's last bytes come with io.EOF
 	before        func() []s3writer.Processor // steps in front of the one that is tested
 	behind        func() []s3writer.Processor
-	values        bool // the source is values, not bytes
-	failRead      int  // the source fails after as many bytes; 0: it does not
-	failWrite     int  // the sink fails after as many bytes
+	values        bool  // the source is values, not bytes
+	failRead      int   // the source fails after as many bytes; 0: it does not
+	failure       error // with this; nil: errSource
+	failWrite     int   // the sink fails after as many bytes
 	failClose     bool
 	cancel        bool   // the context ends where the source would fail
 	bare          bool   // nothing of ours stands behind the processor
@@ -91,7 +93,7 @@ func (c *contract) table(key string, in input, d *delivery, w *watch, cancel fun
 	if d.failRead > 0 && d.cancel {
 		s.stopAt, s.stop = d.failRead-1, func() error { cancel(); return nil }
 	} else if d.failRead > 0 {
-		s.stopAt, s.stop = d.failRead-1, func() error { return errSource }
+		s.stopAt, s.stop = d.failRead-1, func() error { return cmp.Or(d.failure, errSource) }
 	}
 	w.sources = append(w.sources, s)
 	return s3writer.NewTable(key, s3writer.SourceFunc(s.open), steps...)

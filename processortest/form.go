@@ -13,6 +13,7 @@ type form struct {
 	reads      bool // bytes of the source
 	takes      bool // records
 	leaves     bool // records
+	writes     bool // bytes of an object
 	compresses bool // or cannot be compressed
 }
 
@@ -36,6 +37,7 @@ func formOf(p s3writer.Processor) (form, error) {
 		reads:      fits(p, sameBytes()) == nil,
 		takes:      fits(all(), p) == nil,
 		leaves:     fits(p, all()) == nil,
+		writes:     fits(littleAtATime(), p) == nil,
 		compresses: fits(p, s3writer.Gzip()) != nil,
 	}, nil
 }
@@ -44,6 +46,25 @@ func formOf(p s3writer.Processor) (form, error) {
 func sameBytes() s3writer.Processor {
 	return s3writer.ReaderFunc(func(r io.Reader) (io.Reader, error) { return struct{ io.Reader }{r}, nil })
 }
+
+// littleAtATime changes nothing, and makes many writes of one.
+func littleAtATime() s3writer.Processor {
+	return s3writer.WriterFunc("", func(w io.Writer) (io.WriteCloser, error) { return little{w}, nil })
+}
+
+type little struct{ w io.Writer }
+
+func (l little) Write(p []byte) (n int, err error) {
+	const most = 251
+	for n < len(p) && err == nil {
+		var k int
+		k, err = l.w.Write(p[n:min(len(p), n+most)])
+		n += k
+	}
+	return n, err
+}
+
+func (little) Close() error { return nil }
 
 // all keeps every record.
 func all() s3writer.Processor {

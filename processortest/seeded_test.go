@@ -182,6 +182,30 @@ func TestMistakes(t *testing.T) {
 			right: readerFunc(func(r io.Reader, p []byte) (int, error) { return r.Read(p) }),
 			finds: "failing source: the error is swallowed",
 		},
+		"a source that is cut reads as its end": {
+			wrong: readerFunc(func(r io.Reader, p []byte) (int, error) {
+				n, err := r.Read(p)
+				if errors.Is(err, io.ErrUnexpectedEOF) {
+					err = io.EOF
+				}
+				return n, err
+			}),
+			right: readerFunc(func(r io.Reader, p []byte) (int, error) { return r.Read(p) }),
+			finds: "failing source: the error is swallowed",
+		},
+		"one write of many is lost": {
+			wrong: s3writer.WriterFunc("", func(w io.Writer) (io.WriteCloser, error) {
+				n := 0
+				return &closer{Writer: writerFunc(func(p []byte) (int, error) {
+					if n++; n%400 == 0 {
+						return len(p), nil
+					}
+					return w.Write(p)
+				})}, nil
+			}),
+			right: s3writer.WriterFunc("", func(w io.Writer) (io.WriteCloser, error) { return &closer{Writer: w}, nil }),
+			finds: "neighbours: the table becomes something else",
+		},
 		"state is shared between tables": {
 			wrong: func() s3writer.Processor {
 				n := 0
