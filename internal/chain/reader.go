@@ -36,7 +36,7 @@ func Decompress() Step {
 
 func decompress(r io.Reader) (io.Reader, error) {
 	in := newReadAhead(r)
-	magic, err := in.buffer.Peek(4)
+	magic, err := in.buffer.Peek(longestMagic)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
 	}
@@ -47,17 +47,36 @@ func decompress(r io.Reader) (io.Reader, error) {
 			return nil, fmt.Errorf("gzip: %w", err)
 		}
 		return &decompressed{r: z, format: "gzip", in: in}, nil
-	case hasPrefix(magic, "\x28\xb5\x2f\xfd"):
+	case isZstd(magic):
 		// Concurrency 1 decodes in the goroutine that reads: nothing to close.
 		z, err := zstd.NewReader(in.buffer, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(128<<20))
 		if err != nil {
 			return nil, fmt.Errorf("zstd: %w", err)
 		}
 		return &decompressed{r: z, format: "zstd", in: in}, nil
-	case hasPrefix(magic, "BZh"):
+	case isBzip2(magic):
 		return &decompressed{r: bzip2.NewReader(in.buffer), format: "bzip2", in: in}, nil
 	}
 	return in.buffer, nil
+}
+
+// longestMagic is how many bytes tell bzip2.
+const longestMagic = 10
+
+// isZstd tells a frame, or one to be skipped before it, as pzstd writes.
+func isZstd(p []byte) bool {
+	return hasPrefix(p, "\x28\xb5\x2f\xfd") || len(p) >= 4 && p[0]&0xf0 == 0x50 && hasPrefix(p[1:], "\x2a\x4d\x18")
+}
+
+// isBzip2 tells a stream by what follows its head, a block or the end: the head
+// alone is letters, which a header row may begin with. One that is cut short is a
+// stream all the same.
+func isBzip2(p []byte) bool {
+	if len(p) <= 4 || !hasPrefix(p, "BZh") || p[3] < '1' || p[3] > '9' {
+		return false
+	}
+	const block, end = "\x31\x41\x59\x26\x53\x59", "\x17\x72\x45\x38\x50\x90"
+	return hasPrefix(p[4:], block[:len(p)-4]) || hasPrefix(p[4:], end[:len(p)-4])
 }
 
 func hasPrefix(p []byte, prefix string) bool {

@@ -67,6 +67,10 @@ func TestDecompress(t *testing.T) {
 		{"several zstd frames", s + zstandard(t, "2,b\n"), table + "2,b\n", ""},
 		{"bzip2", string(bz), table, ""},
 		{"several bzip2 streams", string(bz) + string(bz), table + table, ""},
+		{"bzip2 of nothing", "BZh9\x17\x72\x45\x38\x50\x90\x00\x00\x00\x00", "", ""},
+		{"a header row that begins as bzip2 does", "BZhNr,b\nCZ,1\n", "BZhNr,b\nCZ,1\n", ""},
+		{"and with its level", "BZh9,name\n1,a\n", "BZh9,name\n1,a\n", ""},
+		{"a frame to be skipped, then zstd", "\x5f\x2a\x4d\x18\x04\x00\x00\x00abcd" + s, table, ""},
 		{"zstd in gzip", gzipped(t, s), s, ""},
 		{"gzip in gzip", gzipped(t, z), z, ""},
 		{"gzip, cut", z[:len(z)-4], "", "step 1 Decompress: gzip: unexpected EOF"},
@@ -76,6 +80,7 @@ func TestDecompress(t *testing.T) {
 		{"zstd, cut", s[:len(s)-2], "", "step 1 Decompress: zstd: unexpected EOF"},
 		{"zstd with something behind", s + "something else", "", "step 1 Decompress: zstd: invalid input: magic number mismatch"},
 		{"bzip2 with something behind", string(bz) + "something else", "", "step 1 Decompress: bzip2: bzip2 data invalid: bad magic value in continuation file"},
+		{"bzip2, cut in its beginning", string(bz[:8]), "", "step 1 Decompress: bzip2: unexpected EOF"},
 		{"bzip2, cut", string(bz[:20]), "", "step 1 Decompress: bzip2: unexpected EOF"},
 	} {
 		for _, records := range []bool{false, true} {
