@@ -314,16 +314,18 @@ func ExampleWriterFunc() {
 
 type rot13 struct{ w io.Writer }
 
+// Write works on bytes: a Write may end in the middle of a character.
 func (r *rot13) Write(p []byte) (int, error) {
-	return r.w.Write(bytes.Map(func(c rune) rune {
+	out := bytes.Clone(p)
+	for i, c := range out {
 		switch {
 		case 'a' <= c && c <= 'z':
-			return 'a' + (c-'a'+13)%26
+			out[i] = 'a' + (c-'a'+13)%26
 		case 'A' <= c && c <= 'Z':
-			return 'A' + (c-'A'+13)%26
+			out[i] = 'A' + (c-'A'+13)%26
 		}
-		return c
-	}, p))
+	}
+	return r.w.Write(out)
 }
 
 func (r *rot13) Close() error { return nil }
