@@ -67,6 +67,9 @@ func TestForm(t *testing.T) {
 			[]string{`step 1 GzipLevel: the level is 10; levels are those of compress/gzip, 1 (fastest) to 9 (smallest), 0, -1 and -2`}},
 		{"level too low", []s3writer.Processor{s3writer.GzipLevel(-3)}, nil,
 			[]string{`step 1 GzipLevel: the level is -3; levels are those of compress/gzip, 1 (fastest) to 9 (smallest), 0, -1 and -2`}},
+		{"FormatCSV with what is for sources", []s3writer.Processor{s3writer.FormatCSV(s3writer.CSV{SkipLines: 2, MaxRow: 5})}, nil,
+			[]string{"step 1 FormatCSV: SkipLines is 2, but nothing stands before the header row of an object; it is for sources only\n" +
+				"MaxRow is 5, but rows are written however long they are; it is for sources only"}},
 		{"negative Limit", []s3writer.Processor{s3writer.Limit(-1)}, nil,
 			[]string{`step 1 Limit: the limit is -1; it cannot be negative`}},
 		{"Hash without a key", []s3writer.Processor{s3writer.Hash(nil, "a")}, nil,

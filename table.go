@@ -118,8 +118,8 @@ type CSV struct {
 	Comment   byte   // a record that begins with it is skipped; 0: none
 	Null      string // how NULL is read and written, without quotes; "" means the empty field
 	Ragged    Ragged // rows with too few or too many fields
-	SkipLines int    // physical lines before the header
-	MaxRow    int    // bytes of the longest row; 0 means 16 MiB
+	SkipLines int    // physical lines before the header, of a source only
+	MaxRow    int    // bytes of the longest row, of a source only; 0 means 16 MiB
 }
 
 func (c CSV) dialect() record.Dialect {

@@ -38,12 +38,24 @@ type openEncoder func(w io.Writer, s *record.Schema, source *record.Dialect) (*e
 // FormatCSV writes CSV in the given dialect.
 func FormatCSV(d record.Dialect) Step {
 	step := Step{name: "FormatCSV", args: "CSV", kind: encoderStep, plain: true}
-	step.err = d.Validate()
+	step.err = errors.Join(d.Validate(), readingOnly(d))
 	resolved := d.Resolve()
 	step.openEncoder = func(_ io.Writer, s *record.Schema, _ *record.Dialect) (*encoding, error) {
 		return csvEncoding(resolved, s)
 	}
 	return step
+}
+
+// readingOnly refuses what would be a promise about objects that nobody keeps.
+func readingOnly(d record.Dialect) error {
+	var errs []error
+	if d.SkipLines > 0 {
+		errs = append(errs, fmt.Errorf("SkipLines is %d, but nothing stands before the header row of an object; it is for sources only", d.SkipLines))
+	}
+	if d.MaxRow > 0 {
+		errs = append(errs, fmt.Errorf("MaxRow is %d, but rows are written however long they are; it is for sources only", d.MaxRow))
+	}
+	return errors.Join(errs...)
 }
 
 // sourceCSV is the encoder of a chain that names none: CSV in the source's
