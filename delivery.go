@@ -97,9 +97,10 @@ func (d *delivery) setKey() error {
 	d.keys = newKeys(d.w.opts.prefix, d.table.Key, d.program)
 	first := d.keys.of(&chain.Object{Number: 1})
 	d.input.Text = namesCSV(first, d.program)
-	if warning := suspectKey(first); warning != "" {
-		d.w.opts.logger.Warn("s3writer: suspect key", "key", first, "reason", warning)
-		d.warned = append(d.warned, fmt.Sprintf("key %q: %s", first, warning))
+	key := d.keys.of(&chain.Object{Path: d.program.Folders(), Number: 1})
+	if warning := suspectKey(key); warning != "" {
+		d.w.opts.logger.Warn("s3writer: suspect key", "key", key, "reason", warning)
+		d.warned = append(d.warned, fmt.Sprintf("key %q: %s", key, warning))
 	}
 	return checkKey(first)
 }

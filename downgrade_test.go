@@ -146,7 +146,7 @@ func TestWarnings(t *testing.T) {
 		csv("t.csv", "id,c\n1,x\n2,y\n", s3writer.PartitionBy("c")))
 	want := []string{
 		`key "_in/a.csv": readers such as Spark and Athena skip segments like "_in"`,
-		`key "_in/t-00001.csv": readers such as Spark and Athena skip segments like "_in"`,
+		`key "_in/c=…/t-00001.csv": readers such as Spark and Athena skip segments like "_in"`,
 		`table "t.csv": 2 objects of 5 bytes on average: readers slow down on objects under 1 MiB; partition by something coarser, or give WithMemory more or WithSpill a folder`,
 	}
 	if !slices.Equal(report.Warnings, want) {

@@ -70,6 +70,8 @@ func TestForm(t *testing.T) {
 		{"FormatCSV with what is for sources", []s3writer.Processor{s3writer.FormatCSV(s3writer.CSV{SkipLines: 2, MaxRow: 5})}, nil,
 			[]string{"step 1 FormatCSV: SkipLines is 2, but nothing stands before the header row of an object; it is for sources only\n" +
 				"MaxRow is 5, but rows are written however long they are; it is for sources only"}},
+		{"PartitionBy without a name", []s3writer.Processor{s3writer.PartitionBy("a", "")}, nil,
+			[]string{"step 1 PartitionBy: the name of column 2 is empty; it would be that of a folder"}},
 		{"negative Limit", []s3writer.Processor{s3writer.Limit(-1)}, nil,
 			[]string{`step 1 Limit: the limit is -1; it cannot be negative`}},
 		{"Hash without a key", []s3writer.Processor{s3writer.Hash(nil, "a")}, nil,

@@ -220,7 +220,8 @@ func WithAllOrNothing() Option {
 // values gets one object, however unsorted the table is, unless [SplitRows] or
 // [SplitSize] ask for more. The file grows to the size of the table before
 // compression; it has no name where the system allows that, and is gone when
-// the table ends, or the process. Default: no file.
+// the table ends, or the process. What a process that was killed has left with a
+// name goes when the next Write begins. Default: no file.
 func WithSpill(dir string) Option {
 	return func(o *options) { o.set("WithSpill"); o.spill = dir }
 }

@@ -291,6 +291,9 @@ func (w *Writer) deliver(ctx context.Context, ds []*delivery, end func(context.C
 			stop(failedSibling(d))
 		}
 	}
+	if w.opts.spill != "" {
+		chain.RemoveSpills(w.opts.spill) // rows of customers: whether this Write needs the folder or not
+	}
 	engine, err := w.engineFor(ctx, ds)
 	tables := newCrew(max(mostTables, w.opts.concurrency))
 	for _, d := range ds {

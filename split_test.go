@@ -424,10 +424,31 @@ func TestSpillLeavesNothing(t *testing.T) {
 	}
 	text, _, _ := numbered(120_000, 300)
 	srv := newServer(t)
-	write(t, newWriter(t, srv, s3writer.WithMemory(16<<20), s3writer.WithSpill(dir)), csv("t.csv", text, s3writer.PartitionBy("country")))
-	files, err := os.ReadDir(dir)
-	if err != nil || len(files) > 0 {
-		t.Errorf("left: %v, %v", files, err)
+	w := newWriter(t, srv, s3writer.WithMemory(16<<20), s3writer.WithSpill(dir))
+	wantEmpty := func() {
+		t.Helper()
+		if files, err := os.ReadDir(dir); err != nil || len(files) > 0 {
+			t.Errorf("left: %v, %v", files, err)
+		}
+	}
+	write(t, w, csv("small.csv", "id\n1\n")) // which needs no file
+	wantEmpty()
+	write(t, w, csv("t.csv", text, s3writer.PartitionBy("country")))
+	wantEmpty()
+}
+
+// Readers skip folders of some names, and those that a column gives them too.
+func TestSuspectFolders(t *testing.T) {
+	for column, want := range map[string]string{
+		"k":  "",
+		"_k": `key "x/_k=…/t-00001.csv": readers such as Spark and Athena skip segments like "_k=…"`,
+		".k": `key "x/.k=…/t-00001.csv": readers such as Spark and Athena skip segments like ".k=…"`,
+	} {
+		srv := newServer(t)
+		report := write(t, newWriter(t, srv), csv("x/t.csv", "a,"+column+"\n1,2\n", s3writer.PartitionBy(column)))
+		if got := strings.Join(report.Warnings, "\n"); got != want {
+			t.Errorf("warned %q, want %q", got, want)
+		}
 	}
 }
 

@@ -44,6 +44,7 @@ type Step struct {
 	emits      bool                     // makes rows of its own
 	division   division                 // how it divides rows among objects
 	plain      bool                     // an encoder whose output is hardly larger than its input
+	by         []string                 // columns that it partitions by
 	state      func(parallel int) int64 // bytes of memory that is held while it is open; may be nil
 	worst      func(n int64) int64      // the most that a writer makes of n bytes; nil: not known, taken for n
 
@@ -89,6 +90,7 @@ type Program struct {
 	writers []numbered
 
 	division division
+	by       []string // columns of the partitions
 }
 
 // numbered is a step and its number in the chain, from 1.

@@ -177,6 +177,17 @@ func newPartition(columns []string, key string) (*partition, error) {
 	return p, nil
 }
 
+// Folders is the path of a partition, as far as it is known before there are
+// values; "" without partitions.
+func (p *Program) Folders() string {
+	var path strings.Builder
+	for _, column := range p.by {
+		appendEscaped(&path, column)
+		path.WriteString("=…/")
+	}
+	return path.String()
+}
+
 // appendEscaped writes s as Hive escapes names and values in paths
 // (FileUtils.escapePathName).
 func appendEscaped(b *strings.Builder, s string) {

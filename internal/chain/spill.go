@@ -44,9 +44,8 @@ func newSpill(dir string) *spill { return &spill{dir: dir} }
 
 // create makes the file. Where the system allows it, the file has no name from
 // then on: whatever ends the process removes it. Elsewhere it is removed when it
-// is closed, and what was left behind by a process that was killed, here.
+// is closed.
 func (s *spill) create() error {
-	removeSpills(s.dir)
 	f, err := os.CreateTemp(s.dir, spillPattern)
 	if err != nil {
 		return fmt.Errorf("rows cannot wait on disk: %w", err)
@@ -56,9 +55,9 @@ func (s *spill) create() error {
 	return nil
 }
 
-// removeSpills removes files that nobody uses: a used one has no name, or the
-// system keeps it from being removed.
-func removeSpills(dir string) {
+// RemoveSpills removes what processes that were killed have left in a folder. A
+// file that is used has no name, or the system keeps it from being removed.
+func RemoveSpills(dir string) {
 	files, _ := os.ReadDir(dir)
 	for _, f := range files {
 		if is, _ := filepath.Match(spillPattern, f.Name()); !is {

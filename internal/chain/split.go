@@ -3,6 +3,7 @@ package chain
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/seed149ec23d/s3writer/internal/record"
@@ -39,7 +40,10 @@ func SplitSize(n int64) Step {
 // their values objects of its own.
 func PartitionBy(columns []string) Step {
 	step := Step{name: "PartitionBy", args: quoted(columns), kind: recordStep, err: distinct(columns),
-		division: division{partition: true}}
+		division: division{partition: true}, by: columns}
+	if i := slices.Index(columns, ""); i >= 0 {
+		step.err = errors.Join(step.err, fmt.Errorf("the name of column %d is empty; it would be that of a folder", i+1))
+	}
 	step.open = func(s *record.Schema) (*transform, error) {
 		by, err := lookup(s, columns)
 		if err != nil {
@@ -84,7 +88,9 @@ func (p *Program) divide(n *numbered) error {
 	case n.division.rows > 0 && d.rows > 0, n.division.size > 0 && d.size > 0:
 		return errors.New("is there twice; leave one of them out")
 	}
-	d.partition = d.partition || n.division.partition
+	if n.division.partition {
+		d.partition, p.by = true, n.by
+	}
 	d.rows = max(d.rows, n.division.rows)
 	d.size = max(d.size, n.division.size)
 	return nil
