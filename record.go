@@ -90,7 +90,8 @@ func (b *Batch) All() iter.Seq[Record] {
 }
 
 // Emitter takes the records that a [RecordStep] makes, field by field. It is
-// valid during the call, in the goroutine that was called.
+// valid during the call, in the goroutine that was called: what is kept and used
+// later panics.
 type Emitter chain.Emitter
 
 // Text appends a text field to the record.
