@@ -432,17 +432,6 @@ func (n *numbered) openFor(s *record.Schema, known bool) (*transform, error) {
 	return t, nil
 }
 
-// judge is the stage that asks what is to become of bad rows: the last one that
-// may turn out not to need them.
-func (r *run) judge() *stage {
-	for _, st := range slices.Backward(r.stages) {
-		if len(st.limits) > 0 {
-			return st
-		}
-	}
-	return r.stages[0]
-}
-
 // inFlight is how many jobs a stage can have: those in its queue, the one that
 // is handed to it and the one it works on in order.
 func inFlight(parallel int) int { return parallel + 2 }

@@ -328,6 +328,17 @@ func (st *stage) job(j *job) error {
 	return end
 }
 
+// judge is the stage that asks what is to become of bad rows: the last one that
+// may turn out not to need them.
+func (r *run) judge() *stage {
+	for _, st := range slices.Backward(r.stages) {
+		if len(st.limits) > 0 {
+			return st
+		}
+	}
+	return r.stages[0]
+}
+
 // takeBad keeps bad rows until it is known whether anybody needs them, or gives
 // them to the stage behind, before the rows that they stood among.
 func (st *stage) takeBad(bad []record.BadRow) error {
