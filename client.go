@@ -218,18 +218,14 @@ func (o *options) address(so *s3.Options, c *connection) {
 }
 
 // locate finds out the bucket's region, where that takes asking.
-func (c *connection) locate(ctx context.Context, bucket, owner string) error {
+func (c *connection) locate(ctx context.Context, cfg upload.Config) error {
 	if c.region != "" {
 		return nil
 	}
-	if m := accessPointForm.FindStringSubmatch(bucket); m != nil {
+	if m := accessPointForm.FindStringSubmatch(cfg.Bucket); m != nil {
 		c.region = m[2]
 	} else {
-		region, err := upload.DiscoverRegion(ctx, c.client, bucket, owner)
-		if c.refresh != nil && upload.Expired(err) {
-			c.refresh()
-			region, err = upload.DiscoverRegion(ctx, c.client, bucket, owner)
-		}
+		region, err := upload.DiscoverRegion(ctx, cfg)
 		if err != nil {
 			return err
 		}

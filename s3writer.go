@@ -347,11 +347,11 @@ func (w *Writer) connected(ctx context.Context) (*upload.Engine, error) {
 		cfg.Shared = w.opts.pool.shared
 	}
 	if w.conn != nil {
-		if err := w.conn.locate(ctx, w.bucket, w.opts.bucketOwner); err != nil {
+		cfg.Client, cfg.Wire, cfg.Refresh = w.conn.client, w.conn.wire, w.conn.refresh
+		if err := w.conn.locate(ctx, cfg); err != nil {
 			return nil, err
 		}
-		cfg.Client, cfg.Wire, cfg.Refresh = w.conn.client, w.conn.wire, w.conn.refresh
-		cfg.Region = w.conn.region
+		cfg.Client, cfg.Region = w.conn.client, w.conn.region // the client is now one of the region
 	}
 	w.engine = upload.New(cfg)
 	return w.engine, nil

@@ -8,37 +8,33 @@ import (
 	"regexp"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
-// RegionClient is what DiscoverRegion asks of S3; *s3.Client has it.
-type RegionClient interface {
-	GetBucketLocation(context.Context, *s3.GetBucketLocationInput, ...func(*s3.Options)) (*s3.GetBucketLocationOutput, error)
-	HeadBucket(context.Context, *s3.HeadBucketInput, ...func(*s3.Options)) (*s3.HeadBucketOutput, error)
-}
-
 // DiscoverRegion asks S3 for the bucket's region: GetBucketLocation, else the region
-// that an answer to HeadBucket names in a header, which needs no permission. An owner,
-// if given, is the account that the bucket must belong to.
+// that an answer to HeadBucket names in a header, which needs no permission. Both are
+// requests like any other of an Engine with this Config, as patient and as bounded.
 //
 // The client may be of any region of the bucket's partition. China and GovCloud are partitions of
 // their own: keys of one are unknown in the others, so there the client's region must
 // be one of the partition (cn-north-1, us-gov-west-1), or the bucket's region be given.
-func DiscoverRegion(ctx context.Context, c RegionClient, bucket, owner string) (string, error) {
-	region, locationErr := bucketLocation(ctx, c, bucket, owner)
+func DiscoverRegion(ctx context.Context, cfg Config) (string, error) {
+	return New(cfg).discoverRegion(ctx)
+}
+
+func (e *Engine) discoverRegion(ctx context.Context) (string, error) {
+	bucket := e.cfg.Bucket
+	region, locationErr := e.bucketLocation(ctx)
 	if locationErr == nil {
 		return region, nil
 	}
 	if endsDiscovery(locationErr) {
 		return "", discoveryEnded(bucket, locationErr)
 	}
-	if region := RegionOf(locationErr); region != "" {
-		return region, nil
-	}
-	region, headErr := bucketHeader(ctx, c, bucket, owner)
+	region, headErr := e.bucketHeader(ctx)
 	switch {
 	case region != "":
 		return region, nil
@@ -47,39 +43,50 @@ func DiscoverRegion(ctx context.Context, c RegionClient, bucket, owner string) (
 	case headErr == nil:
 		headErr = errors.New("the answer to HeadBucket names no region")
 	default:
-		headErr = Explain("HeadBucket", bucketARN(bucket), headErr)
+		headErr = Explain(opHeadBucket, bucketARN(bucket), headErr)
 	}
 	return "", fmt.Errorf("region of bucket %q is not to be found: set WithRegion, or allow s3:GetBucketLocation on the bucket: %w; %w",
 		bucket, explainLocation(bucket, locationErr), headErr)
 }
 
-func bucketLocation(ctx context.Context, c RegionClient, bucket, owner string) (string, error) {
-	out, err := c.GetBucketLocation(ctx,
-		&s3.GetBucketLocationInput{Bucket: &bucket, ExpectedBucketOwner: expectedOwner(owner)}, withSDKRetries)
-	if err != nil {
-		return "", err
-	}
-	switch location := string(out.LocationConstraint); location {
+// bucketLocation takes the region from a refusal too, if that names it.
+func (e *Engine) bucketLocation(ctx context.Context) (region string, err error) {
+	in := &s3.GetBucketLocationInput{Bucket: &e.cfg.Bucket, ExpectedBucketOwner: expectedOwner(e.cfg.Owner)}
+	_, err = e.do(ctx, &request{name: opLocation, unexplained: true, send: func(ctx context.Context, a attempt) error {
+		out, err := e.cfg.Client.GetBucketLocation(ctx, in, a.options()...)
+		if err == nil {
+			region = regionAt(out.LocationConstraint)
+		} else if region = RegionOf(err); region != "" && !endsDiscovery(err) {
+			return nil
+		}
+		return err
+	}})
+	return region, err
+}
+
+func regionAt(location types.BucketLocationConstraint) string {
+	switch location {
 	case "":
-		return "us-east-1", nil
-	case "EU":
-		return "eu-west-1", nil
-	default:
-		return location, nil
+		return "us-east-1"
+	case types.BucketLocationConstraintEu:
+		return "eu-west-1"
 	}
+	return string(location)
 }
 
-func bucketHeader(ctx context.Context, c RegionClient, bucket, owner string) (string, error) {
-	out, err := c.HeadBucket(ctx,
-		&s3.HeadBucketInput{Bucket: &bucket, ExpectedBucketOwner: expectedOwner(owner)}, withSDKRetries)
-	if err != nil {
-		return RegionOf(err), err
-	}
-	return aws.ToString(out.BucketRegion), nil
+func (e *Engine) bucketHeader(ctx context.Context) (region string, err error) {
+	in := &s3.HeadBucketInput{Bucket: &e.cfg.Bucket, ExpectedBucketOwner: expectedOwner(e.cfg.Owner)}
+	_, err = e.do(ctx, &request{name: opHeadBucket, unexplained: true, send: func(ctx context.Context, a attempt) error {
+		out, err := e.cfg.Client.HeadBucket(ctx, in, a.options()...)
+		if err == nil {
+			region = aws.ToString(out.BucketRegion)
+		} else if region = RegionOf(err); region != "" {
+			return nil
+		}
+		return err
+	}})
+	return region, err
 }
-
-// withSDKRetries leaves retries to the SDK: the engine's own belong to its uploads, which begin later.
-func withSDKRetries(o *s3.Options) { o.Retryer = retry.NewStandard() }
 
 func expectedOwner(account string) *string {
 	if account == "" {
@@ -103,9 +110,9 @@ func explainLocation(bucket string, err error) error {
 func bucketARN(bucket string) string { return "arn:aws:s3:::" + bucket }
 
 // endsDiscovery reports whether asking S3 again, in another way, is of no use: no answer came,
-// the bucket does not exist, or S3 does not know who asks.
+// the answer was to ask less, the bucket does not exist, or S3 does not know who asks.
 func endsDiscovery(err error) bool {
-	if s3Answer(err) == nil {
+	if s3Answer(err) == nil || refusal(&request{}, statusOf(err), discoveryCode(err)) == throttle {
 		return true
 	}
 	switch discoveryCode(err) {
@@ -114,9 +121,6 @@ func endsDiscovery(err error) bool {
 	}
 	return false
 }
-
-// Expired reports whether S3 no longer takes the credentials of a request: with others it is worth another try.
-func Expired(err error) bool { return s3Answer(err) != nil && isExpired(discoveryCode(err)) }
 
 func discoveryCode(err error) string {
 	if refusal, ok := errors.AsType[smithy.APIError](err); ok {

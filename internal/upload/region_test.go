@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -67,6 +68,11 @@ func regionClient(t *testing.T, location, head regionAnswer) *s3.Client {
 	})
 }
 
+// discoverRegion asks as the engine of a Writer does.
+func discoverRegion(ctx context.Context, c *s3.Client, owner string) (string, error) {
+	return DiscoverRegion(ctx, Config{Client: c, Bucket: "writer-sample", Owner: owner, Logger: quiet()})
+}
+
 func TestDiscoverRegion(t *testing.T) {
 	denied := regionAnswer{status: 403, code: "AccessDenied", message: "Access Denied"}
 	for _, test := range []struct {
@@ -89,7 +95,7 @@ func TestDiscoverRegion(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			c := regionClient(t, test.location, test.head)
-			got, err := DiscoverRegion(t.Context(), c, "writer-sample", "111122223333")
+			got, err := discoverRegion(t.Context(), c, "111122223333")
 			if err != nil || got != test.want {
 				t.Errorf("got %q, %v; want %q", got, err, test.want)
 			}
@@ -118,7 +124,7 @@ func TestDiscoverRegionErrors(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			c := regionClient(t, test.location, test.head)
-			region, err := DiscoverRegion(t.Context(), c, "writer-sample", "111122223333")
+			region, err := discoverRegion(t.Context(), c, "111122223333")
 			if err == nil || region != "" || !strings.Contains(err.Error(), test.want) {
 				t.Fatalf("got  %q, %v\nwant an error with %q", region, err, test.want)
 			}
@@ -147,14 +153,75 @@ func TestDiscoverRegionWithoutNetwork(t *testing.T) {
 				return nil, unplugged
 			}),
 		})
-		_, err := DiscoverRegion(t.Context(), c, "writer-sample", "")
+		_, err := discoverRegion(t.Context(), c, "")
 		if !errors.Is(err, unplugged) {
 			t.Errorf("error %v, want the network's", err)
 		}
-		if got, want := strings.Join(requests, " "), "GET GET GET"; got != want {
+		if got, want := strings.Join(requests, " "), strings.Repeat("GET ", defaultPace.attempts); got+" " != want {
 			t.Errorf("requests %s, want %s: repeated, and not asked in another way", got, want)
 		}
 	})
+}
+
+// TestDiscoverRegionPatiently: the region was asked for three times within a second or two,
+// which no storm of 503s ends in, and a request that got no answer was waited for for ever.
+func TestDiscoverRegionPatiently(t *testing.T) {
+	location := regionAnswer{status: 200, location: "eu-west-1"}
+	storm := regionAnswer{status: 503, code: "SlowDown", message: "Please reduce your request rate."}
+	for _, test := range []struct {
+		name        string
+		answer      func(n int, since time.Duration) *regionAnswer // nil: never
+		retryAfter  string
+		least, most time.Duration
+	}{
+		{"a storm of 30 s", func(_ int, since time.Duration) *regionAnswer {
+			if since < 30*time.Second {
+				return &storm
+			}
+			return &location
+		}, "", 30 * time.Second, 40 * time.Second},
+		{"no answer to the first", func(n int, _ time.Duration) *regionAnswer {
+			if n == 1 {
+				return nil
+			}
+			return &location
+		}, "", time.Minute, time.Minute + time.Second},
+		{"Retry-After", func(n int, _ time.Duration) *regionAnswer {
+			if n == 1 {
+				return &storm
+			}
+			return &location
+		}, "20", 20 * time.Second, 21 * time.Second},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				began, n := time.Now(), 0
+				c := s3.New(s3.Options{
+					Region:      "us-east-1",
+					Credentials: aws.AnonymousCredentials{},
+					HTTPClient: regionTransport(func(r *http.Request) (*http.Response, error) {
+						n++
+						answer := test.answer(n, time.Since(began))
+						if answer == nil {
+							<-r.Context().Done()
+							return nil, r.Context().Err()
+						}
+						w := httptest.NewRecorder()
+						w.Header().Set("Retry-After", test.retryAfter)
+						answer.write(w, r.Method == http.MethodHead)
+						return w.Result(), nil
+					}),
+				})
+				region, err := discoverRegion(t.Context(), c, "")
+				if err != nil || region != "eu-west-1" {
+					t.Errorf("got %q, %v; want eu-west-1", region, err)
+				}
+				if took := time.Since(began); took < test.least || took > test.most {
+					t.Errorf("it took %v and %d requests, want %v to %v", took, n, test.least, test.most)
+				}
+			})
+		})
+	}
 }
 
 func TestDiscoverRegionCancelled(t *testing.T) {
@@ -167,7 +234,7 @@ func TestDiscoverRegionCancelled(t *testing.T) {
 			return nil, r.Context().Err()
 		}),
 	})
-	if _, err := DiscoverRegion(ctx, c, "writer-sample", ""); !errors.Is(err, context.Canceled) {
+	if _, err := discoverRegion(ctx, c, ""); !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v, want %v", err, context.Canceled)
 	}
 }

@@ -18,6 +18,9 @@ const (
 	opComplete = "CompleteMultipartUpload"
 	opAbort    = "AbortMultipartUpload"
 	opHead     = "HeadObject"
+
+	opLocation   = "GetBucketLocation"
+	opHeadBucket = "HeadBucket"
 )
 
 // create opens an upload. lost says that a further one may be open whose ID was
@@ -99,6 +102,12 @@ func (e *Engine) abortUpload(ctx context.Context, s *settings, id string) error 
 // explain puts the error of a request into words. The reason why its context
 // has ended says more than that it has.
 func (e *Engine) explain(ctx context.Context, r *request, err error) error {
+	if r.unexplained {
+		if ctx.Err() != nil {
+			return cause(ctx)
+		}
+		return err
+	}
 	if ctx.Err() != nil {
 		return e.explainEnd(ctx, r, err)
 	}

@@ -30,6 +30,8 @@ type request struct {
 	careful  bool  // an object that exists is not replaced
 	commits  bool  // makes the object visible: once it may have, only an answer ends it
 
+	unexplained bool // who sends it puts its error into words
+
 	// caller ends the request too, as long as it cannot have been carried
 	// out. It may be nil.
 	caller context.Context
