@@ -21,7 +21,8 @@ type Pool struct {
 
 // NewPool returns a Pool for Writers that together use memory bytes, at least 16
 // MiB, and have at most that many requests in flight, up to 4096; 0: as many as
-// each Writer's server takes, found out by trying. Values that are out of these
+// each Writer's server takes, found out by trying. Up to 8 requests that remove what
+// a delivery has left may be beyond that, and as many connections per host. Values that are out of these
 // bounds are a complaint of [New].
 func NewPool(memory int64, requests int) *Pool {
 	return &Pool{memory: memory, requests: requests, shared: upload.NewShared(memory, requests)}

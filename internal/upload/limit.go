@@ -13,6 +13,7 @@ const (
 	leastLimit = 4 // what probing goes back to at least
 	farLimit   = 32
 	mostLimit  = 256
+	abortLimit = 8                     // aborts beyond any bound: they are tiny, and do not wait for long parts
 	far        = 15 * time.Millisecond // a server that answers no faster is far away
 
 	gain       = 1.7                   // how much faster twice the requests must be to try twice as many again
@@ -308,7 +309,7 @@ func (l *limiter) wake() {
 }
 
 func (l *limiter) admit() {
-	l.urgent = l.begun(l.urgent, l.most)
+	l.urgent = l.begun(l.urgent, l.most+abortLimit)
 	if wait := time.Until(l.until); len(l.queue) > 0 && !l.until.IsZero() && wait > 0 {
 		if !l.waking {
 			l.waking = true

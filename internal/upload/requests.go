@@ -83,19 +83,24 @@ func (a answer) check(want string) error {
 }
 
 // abortUpload removes an upload and its parts. That outlasts ctx, whose end may
-// be the reason, but then not for long: somebody wants to be gone.
+// be the reason, but then not for long: somebody wants to be gone. What it waits
+// for a place is not taken from its own time: that is the server's.
 func (e *Engine) abortUpload(ctx context.Context, s *settings, id string) error {
 	ctx, stop := outliving(ctx, e.hurry)
 	defer stop()
-	ctx, cancel := context.WithTimeout(ctx, e.pace.abortGrace)
-	defer cancel()
-	_, err := e.do(ctx, &request{name: opAbort, key: s.key, attempts: 3, send: func(ctx context.Context, a attempt) error {
+	r := &request{name: opAbort, key: s.key, attempts: 3, send: func(ctx context.Context, a attempt) error {
 		_, err := e.cfg.Client.AbortMultipartUpload(ctx, s.abortInput(id), a.options()...)
 		if code, _ := codeOf(err); code == "NoSuchUpload" {
 			return nil
 		}
 		return err
-	}})
+	}}
+	if err := e.acquire(ctx, r); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, e.pace.abortGrace)
+	defer cancel()
+	_, err := e.doInSlot(ctx, r)
 	return err
 }
 

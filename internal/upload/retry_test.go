@@ -296,6 +296,52 @@ func TestAbortDoesNotWaitForItsTurn(t *testing.T) {
 	})
 }
 
+// All places belong to long parts of others, of this engine or of one that it shares
+// with: an upload that nobody wants any more does not wait for them. Behind as many
+// aborts, its own time begins when it may be sent.
+func TestAbortGoesBeyondTheBound(t *testing.T) {
+	for _, crowd := range []int{0, abortLimit} {
+		for _, cancelled := range []bool{false, true} {
+			t.Run(fmt.Sprint(crowd, " aborts before it, cancelled: ", cancelled), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					b, s := newBucket(), newShared(4096, 4, small)
+					e := b.sharing(s)
+					ctx, cancel := context.WithCancel(t.Context())
+					stream := e.Open(ctx, admit(t, e), Object{Key: "k"})
+					if _, err := stream.Write(data(300)); err != nil {
+						t.Fatal(err)
+					}
+					synctest.Wait()
+					for i := range 4 + crowd {
+						if err := s.places.acquire(t.Context(), i >= 4); err != nil {
+							t.Fatal(err)
+						}
+					}
+					wait := time.Duration(0)
+					if crowd > 0 {
+						wait = 10 * hasty.abortGrace
+						if cancelled {
+							wait = hasty.hurry / 2
+						}
+						time.AfterFunc(wait, func() { s.places.release(answered, sample{}) })
+					}
+					if cancelled {
+						cancel()
+					}
+					began := time.Now()
+					if orphans := stream.Abort(); len(orphans) > 0 || len(b.open()) > 0 {
+						t.Errorf("orphans %v, open uploads %v", orphans, b.open())
+					}
+					if took := time.Since(began); took > wait {
+						t.Errorf("it took %v, want %v", took, wait)
+					}
+					cancel()
+				})
+			})
+		}
+	}
+}
+
 // A request that hangs is dropped and sent again.
 func TestStalledRequestIsReplaced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

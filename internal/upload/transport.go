@@ -13,8 +13,8 @@ import (
 
 // Transport is an HTTP transport for an engine with this Concurrency.
 //
-// It keeps as many connections per host as there are requests in flight, and
-// opens no more: the default of a few that are kept makes every burst of small objects a burst of TLS handshakes.
+// It keeps as many connections per host as there are requests in flight, aborts
+// beyond the bound among them, and opens no more: the default of a few that are kept makes every burst of small objects a burst of TLS handshakes.
 // HTTP/2 would put all parts on one connection. There is no limit on how long
 // an answer may take: Complete may legally think for minutes.
 func Transport(concurrency int) *http.Transport {
@@ -31,8 +31,8 @@ func Transport(concurrency int) *http.Transport {
 		TLSClientConfig:       &tls.Config{MinVersion: tls.VersionTLS12, ClientSessionCache: tls.NewLRUClientSessionCache(1024)}, // a session per host
 		Protocols:             &protocols,
 		DisableCompression:    true,
-		MaxIdleConnsPerHost:   conns,
-		MaxConnsPerHost:       conns,
+		MaxIdleConnsPerHost:   conns + abortLimit,
+		MaxConnsPerHost:       conns + abortLimit,
 		WriteBufferSize:       8 << 10,         // a small object goes out with its headers
 		IdleConnTimeout:       4 * time.Second, // S3 drops idle connections after about five
 		ExpectContinueTimeout: time.Second,
