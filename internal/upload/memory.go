@@ -19,7 +19,10 @@ const idlePages = 4
 // Every admitted stream has a reserve, enough to fill and send one part. It may
 // take pages beyond that only from what nobody has reserved. So a stream never
 // waits for another one's progress: either it has pages of its own in flight,
-// or enough to send, or room in its reserve.
+// or enough to send, or room in its reserve. What is never reserved is enough for
+// the largest part that a stream has been made sure of; a stream that wants larger
+// ones than there is room for waits like a table that is yet to be admitted, holding
+// nothing that others wait for.
 //
 // Pages may take five eighths of a small memory and three quarters of a large
 // one. The rest is for the state of the tables beside them, for requests, and for
@@ -40,6 +43,7 @@ type pool struct {
 	admissions int
 	pages      int64 // pages lent out
 	free       [][]byte
+	large      []*account
 	admitting  []*waiter // first come, first served
 	taking     []*waiter // at most one per stream
 	sharing    []*waiter // streams of a table that wait for its parts in flight; at most one per table
@@ -65,6 +69,7 @@ type account struct {
 	held    int64 // bytes in pages and in kept bodies
 	claim   int64 // bytes of pages promised to the part being filled
 	flight  int   // parts being sent
+	need    int64 // bytes beyond the reserve that its largest part takes; 0: what is never reserved will do
 }
 
 func (a *account) charge() int64 { return max(a.reserve, a.held) + a.claim }
@@ -75,6 +80,7 @@ type waiter struct {
 	account        *account
 	accounts       []*account // to be admitted, or of the whole table
 	reserve, extra int64      // of all of them
+	need           int64      // as the account's
 	claims         bool
 	claim          int64 // wanted, then granted
 	patient        bool  // waits for parts of its own, if there are any, before it makes waiting bodies go
@@ -142,8 +148,69 @@ func (p *pool) releaseLocked(accounts []*account) {
 		p.reserved -= a.reserve
 		p.extras -= a.extra
 		p.change(a, func() { a.reserve, a.extra = 0, 0 })
+		p.want(a, 0)
 	}
 	p.grant()
+}
+
+// want sets what a's parts take beyond its reserve.
+func (p *pool) want(a *account, need int64) {
+	p.large = slices.DeleteFunc(p.large, func(other *account) bool { return other == a })
+	if a.need = need; need > 0 {
+		p.large = append(p.large, a)
+	}
+}
+
+// sure is how large the parts of each stream of a table can be in any crowd.
+func (p *pool) sure(table []*account) int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.largest(table[0], min(p.budget-p.reservable, p.room()-p.reserved)/int64(len(table)))
+}
+
+// expand makes sure of parts of n bytes, as far as there is memory for them at all.
+// Where others have reserved too much, a gives its own reserve back and waits for a
+// new one: those who wait for each other hold nothing.
+func (p *pool) expand(ctx context.Context, a *account, n int64) error {
+	w := newWaiter(nil)
+	w.accounts = []*account{a}
+	p.mu.Lock()
+	w.need = max(0, roundUp(n, p.page)-a.reserve)
+	if p.mayReserve(w) {
+		p.want(a, w.need)
+		p.mu.Unlock()
+		return nil
+	}
+	w.reserve = a.reserve
+	p.admissions--
+	p.reserved -= a.reserve
+	p.change(a, func() { a.reserve = 0 })
+	p.admitting = append(p.admitting, w)
+	p.grant()
+	p.mu.Unlock()
+	err := p.await(ctx, w)
+	if err == nil {
+		return nil
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if i := slices.Index(p.admitting, w); i >= 0 {
+		p.admitting = slices.Delete(p.admitting, i, i+1)
+		p.admissions++ // it still is one, and will be released
+		p.grant()
+	}
+	return err
+}
+
+// settle ends what one stream of a was promised.
+func (p *pool) settle(a *account) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if a.claim > 0 || a.need > 0 {
+		p.change(a, func() { a.claim = 0 })
+		p.want(a, 0)
+		p.grant()
+	}
 }
 
 // take gives a page at once or not at all.
@@ -168,9 +235,9 @@ func (p *pool) wait(ctx context.Context, a *account) ([]byte, error) {
 	return p.filled(w.page), nil
 }
 
-// claim waits until n bytes beyond the reserve can be promised to the next part
-// of a, all at once: who has them need not wait in the middle of the part, so
-// large objects never wait for each other while both hold half of what they
+// claim waits until n bytes, of the reserve and beyond it, can be promised to the
+// next part of a, all at once: who has them need not wait in the middle of the part,
+// so large objects never wait for each other while both hold half of what they
 // need. It promises less where others have reserved too much. It returns what
 // was promised.
 func (p *pool) claim(ctx context.Context, a *account, n int64) (int64, error) {
@@ -192,12 +259,12 @@ func (p *pool) claimShare(ctx context.Context, table []*account, a *account, n i
 	w.accounts = table
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	n = p.claimable(roundUp(min(n, max(0, p.room()-p.reserved)/int64(len(table))), p.page))
+	n = min(roundUp(n, p.page), p.largest(a, (p.room()-p.reserved)/int64(len(table))))
 	p.sharing = append(p.sharing, w)
 	defer func() { p.sharing = slices.DeleteFunc(p.sharing, func(other *waiter) bool { return other == w }) }()
-	for !p.mayBorrow(n) {
+	for !p.mayBorrow(p.beyond(a, n)) {
 		if !slices.ContainsFunc(table, func(a *account) bool { return a.flight > 0 }) {
-			n = max(0, min(n, (p.room()-p.charged)/p.page*p.page))
+			n = min(n, p.unused(a)+max(0, p.room()-p.charged)/p.page*p.page)
 			break
 		}
 		p.mu.Unlock()
@@ -210,14 +277,20 @@ func (p *pool) claimShare(ctx context.Context, table []*account, a *account, n i
 			return 0, cause(ctx)
 		}
 	}
-	p.change(a, func() { a.claim = n })
+	p.change(a, func() { a.claim = p.beyond(a, n) })
 	return n, nil
 }
 
-// claimable is as much of n as can be promised to anybody.
-func (p *pool) claimable(n int64) int64 {
-	return max(0, min(n, (p.room()-p.reserved)/p.page*p.page))
+// largest is the largest part of a with that much beyond its reserve.
+func (p *pool) largest(a *account, beyond int64) int64 {
+	return (a.reserve + max(0, beyond)) / p.page * p.page
 }
+
+// unused is what a page may still take of a's reserve.
+func (p *pool) unused(a *account) int64 { return max(0, a.reserve-a.held) / p.page * p.page }
+
+// beyond is what a part of n bytes takes besides a's reserve.
+func (p *pool) beyond(a *account, n int64) int64 { return max(0, n-p.unused(a)) }
 
 // unclaim gives back what the part did not need.
 func (p *pool) unclaim(a *account) {
@@ -436,9 +509,10 @@ func (p *pool) grant() {
 			p.change(a, func() {
 				a.reserve = w.reserve / int64(len(w.accounts))
 				if i == 0 {
-					a.extra = w.extra
+					a.extra += w.extra
 				}
 			})
+			p.want(a, w.need)
 		}
 		close(w.ready)
 	}
@@ -463,12 +537,13 @@ func (p *pool) serve(w *waiter, first bool) bool {
 		w.page = p.lend(w.account)
 		return true
 	}
-	n := p.claimable(w.claim)
-	if !first || !p.mayBorrow(n) {
+	n := min(w.claim, p.largest(w.account, p.room()-p.reserved))
+	beyond := p.beyond(w.account, n)
+	if !first || !p.mayBorrow(beyond) {
 		return false
 	}
 	w.claim = n
-	p.change(w.account, func() { w.account.claim = n })
+	p.change(w.account, func() { w.account.claim = beyond })
 	return true
 }
 
@@ -477,8 +552,11 @@ func (p *pool) mayReserve(w *waiter) bool {
 	if p.admissions == 0 {
 		return true
 	}
-	lent := p.budget - p.reservable
-	return p.reserved+w.reserve <= p.reservable && p.reserved+w.reserve+p.extras+w.extra <= p.memory-lent
+	lent := max(p.budget-p.reservable, w.need)
+	for _, a := range p.large {
+		lent = max(lent, a.need)
+	}
+	return p.reserved+w.reserve <= p.budget-lent && p.reserved+w.reserve+p.extras+w.extra <= p.memory-lent
 }
 
 func (p *pool) mayAdmit(w *waiter) bool {
@@ -508,8 +586,9 @@ func (p *pool) lend(a *account) []byte {
 	}
 	p.pages++
 	p.change(a, func() {
-		a.claim -= min(a.claim, p.page)
-		a.held += p.page
+		if a.held += p.page; a.held > a.reserve { // the promise does not count what the reserve has
+			a.claim -= min(a.claim, p.page)
+		}
 	})
 	return page
 }

@@ -387,6 +387,125 @@ func TestLargeObjectsInACrowd(t *testing.T) {
 	atRest(t, e)
 }
 
+// blank is a source of any length.
+type blank struct{}
+
+func (blank) ReadAt(p []byte, _ int64) (int, error) { clear(p); return len(p), nil }
+
+// What is accepted by its size arrives, alone and among tables that reserve what they
+// can: its parts were once promised to be half the memory, of which others had more,
+// and it failed with its last part number.
+func TestWhatIsAcceptedFits(t *testing.T) {
+	limits := s3Limits.divided(1024)
+	limits.maxParts = 60
+	for _, memory := range []int64{16 << 10, 32 << 10, 256 << 10} {
+		for _, crowd := range []int{0, 40} {
+			for _, share := range []int64{61, 100} {
+				t.Run(fmt.Sprintf("%d/%d tables/%d %%", memory, crowd, share), func(t *testing.T) {
+					synctest.Test(t, func(t *testing.T) {
+						b := newBucket()
+						b.minPart = int(limits.minPart)
+						b.onRequest = func(context.Context, string) error { time.Sleep(time.Millisecond); return nil }
+						e := newEngine(Config{Client: b, Bucket: "b", Memory: memory, Logger: quiet()}, limits, hasty)
+						stop := make(chan struct{})
+						var small, large sync.WaitGroup
+						for i := range crowd {
+							small.Go(func() { // one table after the other, until the large ones are there
+								for {
+									select {
+									case <-stop:
+										return
+									default:
+									}
+									if _, err := deliver(t.Context(), e, fmt.Sprint(i), data(2000)); err != nil {
+										t.Error(err)
+										return
+									}
+								}
+							})
+						}
+						size := memory / 2 * int64(limits.maxParts) * share / 100
+						for i := range 3 {
+							large.Go(func() {
+								a := admit(t, e)
+								defer a.Release()
+								s := e.Open(t.Context(), a, Object{Key: fmt.Sprint("large", i), Size: -1})
+								if err := s.ReadRange(blank{}, 0, size); err != nil {
+									t.Errorf("%d bytes: %v", size, err)
+									s.Abort()
+									return
+								}
+								p, err := s.Finish()
+								if err != nil {
+									t.Error(err)
+									return
+								}
+								p.Abort(t.Context())
+							})
+						}
+						large.Wait()
+						close(stop)
+						small.Wait()
+						atRest(t, e)
+						if stats := e.Stats(); stats.Peak > memory {
+							t.Errorf("the peak is %d of %d", stats.Peak, memory)
+						}
+					})
+				})
+			}
+		}
+	}
+}
+
+// Who waits for larger parts gives its place back: two that want all of the memory,
+// and one whose context ends meanwhile, do not keep each other from going on.
+func TestLargestPartsAreWaitedForWithoutAReserve(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPool(1024, small)
+		ctx, cancel := context.WithCancel(t.Context())
+		var all [][]*account
+		for range 4 {
+			a, err := p.admit(ctx, 1, 80, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			all = append(all, a)
+		}
+		got := make(chan int)
+		for i, a := range all[:2] {
+			go func() {
+				if err := p.expand(t.Context(), a[0], 1024); err != nil {
+					t.Error(err)
+				}
+				got <- i
+			}()
+			synctest.Wait()
+		}
+		failed := make(chan error)
+		go func() { failed <- p.expand(ctx, all[2][0], 1024) }()
+		synctest.Wait()
+		cancel()
+		if err := <-failed; !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v", err)
+		}
+		p.release(all[2])
+		p.release(all[3])
+		for i := range 2 {
+			if n := <-got; n != i {
+				t.Errorf("number %d was first", n)
+			}
+			if n, err := p.claim(t.Context(), all[i][0], 1024); n != 1024 || err != nil {
+				t.Errorf("promised %d, %v", n, err)
+			}
+			p.settle(all[i][0])
+			p.release(all[i])
+		}
+		if p.charged != 0 || p.reserved != 0 || p.admissions != 0 || len(p.large) != 0 {
+			t.Errorf("%d charged, %d reserved, %d admissions, %d large", p.charged, p.reserved, p.admissions, len(p.large))
+		}
+	})
+}
+
 // Small objects that wait for a common commit hold little more than their bytes.
 func TestSmallBodiesAreCompact(t *testing.T) {
 	b := newBucket()

@@ -64,18 +64,23 @@ func TestGrowingReach(t *testing.T) {
 	}
 }
 
-// Parts that were sent short cost reach, but not much: later ones make up for them.
+// Parts that were sent short cost no reach, wherever a crowd begins to take the
+// memory: only so many are, and later ones make up for them.
 func TestShortPartsAreMadeUpFor(t *testing.T) {
-	s, _ := newSchedule(s3Limits, 0, -1, 8<<30)
-	for !s.full() {
-		if s.sparing() {
-			s.begin(s.size())
-		} else {
-			s.begin(s.minPart)
+	for memory, want := range map[int64]int64{256 << 20: 768 << 30, 8 << 30: 5 << 40} {
+		for from := 0; from < s3Limits.maxParts; from += 500 {
+			s, _ := newSchedule(s3Limits, 0, -1, memory)
+			for !s.full() {
+				if s.parts < from || s.sparing() {
+					s.begin(s.size())
+				} else {
+					s.begin(s.minPart)
+				}
+			}
+			if s.sent < want {
+				t.Errorf("memory %s reaches %s if parts from %d on are short", byteCount(memory), byteCount(s.sent), from)
+			}
 		}
-	}
-	if s.sent < 4<<40 {
-		t.Errorf("reaches %s", byteCount(s.sent))
 	}
 }
 

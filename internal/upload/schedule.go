@@ -42,10 +42,12 @@ type schedule struct {
 	equal int64 // > 0: all parts have this size
 	known int64 // > 0: the object's size
 	most  int64 // the largest part that memory allows
+	sure  int64 // the largest that can be had now, whatever others do
 	parts int   // parts begun so far
 	sent  int64 // bytes in them
 	// nominal is what would have been sent had no part been cut short by want
-	// of memory. Growing with it makes up for parts that were.
+	// of memory. Growing with it, and with what is missing, makes up for parts
+	// that were.
 	nominal int64
 }
 
@@ -57,6 +59,7 @@ func newSchedule(l limits, equal, known, memory int64) (*schedule, error) {
 	if reach := s.most * int64(l.maxParts); known > reach {
 		return nil, s.tooLarge(fmt.Sprintf("an object of %s", byteCount(known)), reach)
 	}
+	s.sure = s.most
 	return s, nil
 }
 
@@ -69,7 +72,7 @@ func (s *schedule) size() int64 {
 		left := int64(s.maxParts - s.parts)
 		return s.clamp((max(0, s.known-s.sent) + left - 1) / max(1, left))
 	}
-	return s.clamp((s.nominal - s.level) / s.growth)
+	return s.clamp((2*s.nominal - s.sent - s.level) / s.growth)
 }
 
 func (s *schedule) clamp(n int64) int64 {
@@ -79,17 +82,27 @@ func (s *schedule) clamp(n int64) int64 {
 // full says that no further part may follow.
 func (s *schedule) full() bool { return s.parts >= s.maxParts }
 
-// sparing says that so many part numbers are used up that the next part should
-// not be sent short only because memory is scarce.
+// sparing says that so many part numbers are used up, or needed, that the next
+// part should not be sent short only because memory is scarce: what is left then
+// always fits into what is sure.
 func (s *schedule) sparing() bool {
 	if s.equal > 0 {
 		return false // never sent short
 	}
 	left := int64(s.maxParts - s.parts)
 	if s.known > 0 {
-		return (left-1)*s.most/2 < s.known-s.sent
+		return (left-1)*(s.sure/4*3) < s.known-s.sent
 	}
-	return left <= int64(s.maxParts/2)
+	missing := s.nominal - s.sent
+	return left <= int64(s.maxParts/2) || missing > s.most*int64(s.maxParts)/128
+}
+
+// need is how large the parts that follow will become.
+func (s *schedule) need() int64 {
+	if s.known > 0 {
+		return s.size()
+	}
+	return s.most
 }
 
 // begin counts a part of n bytes.
@@ -101,7 +114,11 @@ func (s *schedule) begin(n int64) {
 
 // overflow is the error for an object that goes on after the last part.
 func (s *schedule) overflow() error {
-	return s.tooLarge("this object, of unknown size at the start,", s.sent)
+	what := "this object, of unknown size at the start,"
+	if s.known > 0 {
+		what = fmt.Sprintf("an object of %s", byteCount(s.known))
+	}
+	return s.tooLarge(what, s.sent)
 }
 
 func (s *schedule) tooLarge(what string, reach int64) error {

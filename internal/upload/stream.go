@@ -74,8 +74,11 @@ func (s *Stream) prepare() (err error) {
 // plan decides how large parts are.
 func (s *Stream) plan() (err error) {
 	cfg := &s.engine.cfg
-	s.schedule, err = newSchedule(s.engine.limits, cfg.PartSize, s.object.Size, cfg.Memory)
-	return err
+	if s.schedule, err = newSchedule(s.engine.limits, cfg.PartSize, s.object.Size, cfg.Memory); err != nil {
+		return err
+	}
+	s.schedule.sure = min(s.schedule.most, s.engine.pool.sure(s.admission.accounts))
+	return nil
 }
 
 // fail ends the stream's work at once; the first failure is the one reported.
@@ -165,17 +168,29 @@ func (s *Stream) begin() error {
 	}
 	s.target = s.schedule.size()
 	if s.schedule.sparing() {
-		sure, err := s.claim(s.target)
-		if err != nil {
+		if err := s.whole(); err != nil {
 			return err
 		}
-		s.target = min(s.target, max(sure, s.schedule.minPart))
 	}
 	s.part = &part{number: int32(s.schedule.parts + 1), page: s.engine.limits.page}
 	if s.schedule.parts > 0 { // the first one may be all there is
 		s.part.pages = make([][]byte, 0, roundUp(s.target, s.part.page)/s.part.page)
 	}
 	return nil
+}
+
+// whole waits until the part can be filled to its end.
+func (s *Stream) whole() error {
+	alone := len(s.admission.accounts) == 1 // others of the table, idle until their turn, must not wait for this one
+	if n := s.schedule.need(); alone && s.target > s.schedule.sure {
+		if err := s.engine.pool.expand(s.ctx, s.account, n); err != nil {
+			return err
+		}
+		s.schedule.sure = n
+	}
+	promised, err := s.claim(s.target)
+	s.target = min(s.target, max(promised, s.schedule.minPart))
+	return err
 }
 
 // claim has memory for a whole part promised.
@@ -361,7 +376,7 @@ func (s *Stream) finish() (*Pending, error) {
 
 // settle gives back what only a stream that is being filled has.
 func (s *Stream) settle() {
-	s.engine.pool.unclaim(s.account)
+	s.engine.pool.settle(s.account)
 	s.fail(errEnded)
 }
 
