@@ -103,7 +103,9 @@ func (c *commits) object(ctx context.Context, d *delivery, o *object) {
 		o.State = Pending
 	}
 	d.refused(failed)
-	c.failed.CompareAndSwap(nil, d)
+	if !o.pending.Elsewhere() { // no commit of it would be better: the others need not wait for that
+		c.failed.CompareAndSwap(nil, d)
+	}
 }
 
 // refused keeps the first failure of a commit, or the first that leaves an

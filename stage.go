@@ -334,6 +334,15 @@ func distinctObjects(staged []*Staged) error {
 // there tells whether there is something to commit or to abort.
 func (o stagedObject) there() bool { return o.uploaded || o.pending != nil }
 
+// known sets what others than the Writer that has the object can know of it, if that
+// is anything.
+func (o *stagedObject) known() bool {
+	if o.pending != nil {
+		o.Staged, o.uploaded = o.pending.InDoubt()
+	}
+	return o.uploaded
+}
+
 // accepts says why a document cannot be committed here.
 func (t target) accepts(doc target) error {
 	differs := func(what, theirs, ours string) error {
@@ -368,9 +377,9 @@ func (w *Writer) adoptTable(ctx context.Context, engine *upload.Engine, number i
 		o := &object{Object: t.report.Objects[i]}
 		o.Err = nil
 		switch {
-		case so.pending != nil && !so.pending.Of(engine):
+		case so.pending != nil && !so.pending.Of(engine) && !so.known():
 			return nil, d.objectError(o.Key, errors.New("its bytes are in the memory of another Writer, which alone can commit or abort it"))
-		case so.pending != nil:
+		case so.pending != nil && so.pending.Of(engine):
 			o.pending = so.pending
 		case so.uploaded: // not so of a dry run
 			var err error

@@ -384,6 +384,64 @@ func TestPending(t *testing.T) {
 	}
 }
 
+// TestPendingInDoubt is an object whose PutObject has lost its answer among others
+// that were to be committed with it: once, they could not cross processes for its
+// sake. It stays in doubt for others, and is sent again by its own Writer.
+func TestPendingInDoubt(t *testing.T) {
+	for _, where := range []string{"JSON", "another Writer", "another, all or nothing", "its own"} {
+		t.Run(where, func(t *testing.T) {
+			srv := newServer(t)
+			lost := make(chan struct{})
+			srv.Fail(s3writertest.Fault{Op: "PutObject", Key: "lost.csv", N: 1, When: s3writertest.After, Cut: true})
+			srv.Fail(s3writertest.Fault{Op: "PutObject", Key: "lost.csv", N: 2, Status: http.StatusForbidden, Hook: sendHook(lost)})
+			srv.Fail(s3writertest.Fault{Op: "HeadObject", Status: http.StatusForbidden})
+			srv.Fail(s3writertest.Fault{Op: "PutObject", Key: "a.csv", Hang: lost, Status: http.StatusForbidden})
+			srv.Fail(s3writertest.Fault{Op: "PutObject", Key: "z.csv", Hang: lost, Status: http.StatusForbidden})
+			w := newWriter(t, srv, s3writer.WithAllOrNothing(), s3writer.WithConcurrency(8))
+			report, err := w.Write(t.Context(), csv("a.csv", pattern(small)), csv("lost.csv", pattern(small)), csv("z.csv", pattern(small)))
+			if !errors.Is(err, s3writer.ErrCommitUnknown) || report.Pending == nil {
+				t.Fatalf("got %v, pending %v", err, report.Pending)
+			}
+			srv.ClearFaults()
+			srv.Reset()
+			pending := report.Pending
+			switch where {
+			case "JSON":
+				pending = sent(t, sent(t, pending))
+				w = newWriter(t, srv)
+			case "another Writer":
+				w = newWriter(t, srv)
+			case "another, all or nothing":
+				w = newWriter(t, srv, s3writer.WithAllOrNothing())
+			}
+			report, err = w.Commit(t.Context(), pending)
+			states := fmt.Sprint(report.Tables[0].Objects[0].State, report.Tables[1].Objects[0].State, report.Tables[2].Objects[0].State)
+			if where == "its own" {
+				if err != nil || states != "committed committed committed" || srv.Count("PutObject") != 1 {
+					t.Errorf("got %v, %s", err, states)
+				}
+				return
+			}
+			if !errors.Is(err, s3writer.ErrCommitUnknown) || states != "committed unknown committed" {
+				t.Errorf("got %v, %s", err, states)
+			}
+			if want := "s3://writer-sample/lost.csv may be there (10 bytes, "; !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "only the process that sent it had the bytes") {
+				t.Errorf("got %v, want %s", err, want)
+			}
+			wantObject(t, srv, "a.csv", pattern(small))
+			wantObject(t, srv, "z.csv", pattern(small))
+			if report.Pending == nil || len(report.Pending.Report().Tables) != 1 {
+				t.Fatalf("pending is %+v", report.Pending)
+			}
+			if err := w.Abort(t.Context(), sent(t, report.Pending)); err != nil {
+				t.Error(err)
+			}
+			wantObject(t, srv, "lost.csv", pattern(small))
+			s3writertest.AssertNoOrphans(t, srv, bucket)
+		})
+	}
+}
+
 // TestPendingInMemory is what no server took: it is committed by the Writer
 // that has it, or aborted, but cannot travel.
 func TestPendingInMemory(t *testing.T) {

@@ -51,7 +51,7 @@ type stagedTable struct {
 
 type stagedObject struct {
 	upload.Staged
-	uploaded bool            // Staged is set
+	uploaded bool            // Staged is set: what others than this process need is there
 	pending  *upload.Pending // in this process, if it has the object's bytes
 }
 
@@ -117,6 +117,9 @@ type orphanDocument struct {
 // MarshalJSON writes the document. It fails if the bytes of an object are in
 // this process alone, as they can be in [Report].Pending after a server has
 // refused them: such a document is committed or aborted by the Writer it is of.
+// Of an object that may be visible already, because the answer to its PutObject
+// was lost, the document says just that: the Writer it is of can send the bytes
+// again, for any other it stays an [ErrCommitUnknown], and the rest is committed.
 func (s Staged) MarshalJSON() ([]byte, error) {
 	doc := stagedDocument{Version: stagedVersion, Created: s.created, target: s.target, Duration: s.took, Tables: []stagedTableDocument{}}
 	for _, t := range s.tables {
@@ -125,7 +128,7 @@ func (s Staged) MarshalJSON() ([]byte, error) {
 			RowsRejected: r.RowsRejected, BytesRead: r.BytesRead, Duration: r.Duration, Error: errorText(r.Err)}
 		for i, o := range r.Objects {
 			st := t.objects[i]
-			if st.pending != nil && !s.target.DryRun {
+			if !st.known() && st.pending != nil && !s.target.DryRun {
 				return nil, fmt.Errorf("object %q could not be uploaded and is in the memory of this process: commit or abort it here", o.Key)
 			}
 			td.Objects = append(td.Objects, stagedObjectDocument{Key: o.Key, Size: o.Size, Rows: o.Rows, CRC64NVME: o.CRC64NVME,
@@ -159,7 +162,7 @@ func (s *Staged) UnmarshalJSON(data []byte) error {
 		t := stagedTable{report: TableReport{Key: td.Key, RowsRead: td.RowsRead, RowsWritten: td.RowsWritten, RowsFiltered: td.RowsFiltered,
 			RowsRejected: td.RowsRejected, BytesRead: td.BytesRead, Duration: td.Duration, Err: textError(td.Error)}}
 		for _, od := range td.Objects {
-			if err := od.check(); err != nil && !doc.DryRun && (td.Error == "" || od.UploadID != "") {
+			if err := od.check(); err != nil && !doc.DryRun && (td.Error == "" || od.UploadID != "" || od.Unknown) {
 				return fmt.Errorf("s3writer: the staged document is damaged: object %q: %w", od.Key, err)
 			}
 			o := Object{Key: od.Key, Size: od.Size, Rows: od.Rows, CRC64NVME: od.CRC64NVME, Parts: max(1, len(od.Parts)),
@@ -169,7 +172,7 @@ func (s *Staged) UnmarshalJSON(data []byte) error {
 			}
 			t.report.Objects = append(t.report.Objects, o)
 			t.objects = append(t.objects, stagedObject{Staged: upload.Staged{Key: od.Key, UploadID: od.UploadID, Size: od.Size,
-				CRC64NVME: od.CRC64NVME, Parts: od.Parts, RequestPayer: od.RequestPayer, NoOverwrite: od.NoOverwrite, Doubtful: od.Unknown}, uploaded: od.UploadID != ""})
+				CRC64NVME: od.CRC64NVME, Parts: od.Parts, RequestPayer: od.RequestPayer, NoOverwrite: od.NoOverwrite, Doubtful: od.Unknown}, uploaded: od.UploadID != "" || od.Unknown})
 		}
 		s.tables = append(s.tables, t)
 	}
@@ -183,6 +186,8 @@ func (s *Staged) UnmarshalJSON(data []byte) error {
 // check finds what nobody but an accident makes.
 func (o *stagedObjectDocument) check() error {
 	switch {
+	case o.UploadID == "" && o.Unknown && len(o.Parts) == 0 && o.PartCount == 0:
+		return checkKey(o.Key)
 	case o.UploadID == "":
 		return errors.New("it has no upload ID")
 	case len(o.Parts) == 0:

@@ -70,6 +70,7 @@ type Pending struct {
 	owned    bool   // the body's memory is not the pool's any more
 	done     Result // of the commit
 
+	elsewhere bool  // the bytes are, in some other process: the doubt is all there is
 	reclaimed bool  // it is not sent for want of memory any more
 	err       error // why it cannot be committed any more
 }
@@ -249,6 +250,8 @@ func (p *Pending) Commit(ctx context.Context) (Result, error) {
 		return p.done, nil
 	case p.ended:
 		return p.result(), errEnded
+	case p.elsewhere:
+		return p.unknown(errElsewhere)
 	case p.engine.cfg.DryRun:
 		p.ended, p.state = true, StateCommitted
 		return p.result(), nil
@@ -305,11 +308,16 @@ func (p *Pending) commit(ctx context.Context) (Result, error) {
 		p.done = res
 		return res, nil
 	case lost:
-		p.ended, p.state = true, StateUnknown
-		p.err = &UnknownCommit{Bucket: p.engine.cfg.Bucket, Key: p.Key, UploadID: p.id, Size: p.Size, CRC64NVME: p.CRC64NVME, Err: err}
-		return p.result(), p.err
+		return p.unknown(err)
 	}
 	return p.result(), err
+}
+
+// unknown ends a commit whose outcome is.
+func (p *Pending) unknown(err error) (Result, error) {
+	p.ended, p.state = true, StateUnknown
+	p.err = &UnknownCommit{Bucket: p.engine.cfg.Bucket, Key: p.Key, UploadID: p.id, Size: p.Size, CRC64NVME: p.CRC64NVME, Err: err}
+	return p.result(), p.err
 }
 
 func isGone(err error) bool {

@@ -49,6 +49,24 @@ func (p *Pending) Staged() (s Staged, ok bool) {
 	return s, true
 }
 
+// InDoubt is what another Engine can know of an object that may be visible and whose
+// bytes are in this process's memory: that. ok is false for any other.
+func (p *Pending) InDoubt() (s Staged, ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.id != "" || p.ended || !p.doubtful {
+		return Staged{}, false
+	}
+	return Staged{
+		Key: p.Key, Size: p.Size, CRC64NVME: p.CRC64NVME, RequestPayer: string(p.settings.RequestPayer),
+		NoOverwrite: p.settings.noOverwrite, Doubtful: true,
+	}, true
+}
+
+// Elsewhere says that p was made of what InDoubt gave: it can be neither committed
+// nor aborted here.
+func (p *Pending) Elsewhere() bool { return p.elsewhere }
+
 // Adopt makes a Pending of what this or another Engine has staged. Of o, only
 // what the requests that follow need counts: the key of SSE-C, who pays.
 func (e *Engine) Adopt(ctx context.Context, o Object, staged Staged) (*Pending, error) {
@@ -66,6 +84,7 @@ func (e *Engine) Adopt(ctx context.Context, o Object, staged Staged) (*Pending, 
 	p := &Pending{
 		Key: staged.Key, Size: staged.Size, Parts: len(staged.Parts), CRC64NVME: staged.CRC64NVME,
 		engine: e, settings: s, ctx: ctx, caller: ctx, id: staged.UploadID, doubtful: staged.Doubtful, doubt: errDoubt,
+		elsewhere: staged.Doubtful && staged.UploadID == "",
 	}
 	for _, part := range staged.Parts {
 		p.parts = append(p.parts, types.CompletedPart{PartNumber: &part.Number, ETag: &part.ETag, ChecksumCRC64NVME: &part.CRC64NVME})
@@ -73,7 +92,10 @@ func (e *Engine) Adopt(ctx context.Context, o Object, staged Staged) (*Pending, 
 	return p, nil
 }
 
-var errDoubt = errors.New("a commit was sent before, and nobody knows what came of it")
+var (
+	errDoubt     = errors.New("a commit was sent before, and nobody knows what came of it")
+	errElsewhere = errors.New("a PutObject was sent before, its answer was lost, and only the process that sent it had the bytes")
+)
 
 // Retain readies an object for another commit, after one that failed or whose
 // outcome is not known. A body in memory leaves the budget: it is staged, if ctx
