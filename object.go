@@ -237,6 +237,6 @@ func (d *delivery) orphaned(left []upload.Orphan) {
 
 func (d *delivery) addOrphans(left []upload.Orphan) {
 	for _, o := range left {
-		d.orphans = append(d.orphans, Orphan{Key: o.Key, UploadID: o.UploadID, Err: o.Err})
+		d.orphans = append(d.orphans, Orphan{Key: o.Key, UploadID: o.UploadID, Err: o.Err, terms: o.Terms})
 	}
 }

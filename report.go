@@ -3,6 +3,8 @@ package s3writer
 import (
 	"fmt"
 	"time"
+
+	"github.com/seed149ec23d/s3writer/internal/upload"
 )
 
 // Report says what a Write did. It is there after a failure too. Objects of
@@ -82,6 +84,7 @@ type Orphan struct {
 	Key      string
 	UploadID string // "": the answer that named it was lost
 	Err      error
+	terms    upload.Terms // of the requests that made it
 }
 
 // Progress is how far a table is.

@@ -401,9 +401,10 @@ func (w *Writer) adoptOrphans(ctx context.Context, engine *upload.Engine, s *Sta
 			d.orphans = append(d.orphans, o)
 			continue
 		}
-		p, err := engine.Adopt(ctx, upload.Object{Input: d.objectInput()}, upload.Staged{Key: o.Key, UploadID: o.UploadID})
+		p, err := engine.Adopt(ctx, upload.Object{Input: d.objectInput()}, upload.Staged{Key: o.Key, UploadID: o.UploadID, Terms: o.terms})
 		if err != nil {
-			d.orphans = append(d.orphans, Orphan{Key: o.Key, UploadID: o.UploadID, Err: err})
+			o.Err = err
+			d.orphans = append(d.orphans, o)
 			continue
 		}
 		d.objects = append(d.objects, &object{Object: Object{Key: o.Key}, pending: p})

@@ -473,6 +473,51 @@ func TestPendingInMemory(t *testing.T) {
 	s3writertest.AssertNoOrphans(t, srv, bucket)
 }
 
+// TestTermsTravel: who pays, and whose the bucket must be, are said by every request for
+// an object, and were forgotten by the document and by what could not be cleaned up.
+func TestTermsTravel(t *testing.T) {
+	for _, elsewhere := range []bool{false, true} {
+		t.Run(fmt.Sprint("elsewhere ", elsewhere), func(t *testing.T) {
+			srv := newServer(t)
+			table := csv("ok.csv", pattern(small))
+			table.ObjectInput = func(in *s3.CreateMultipartUploadInput) {
+				in.RequestPayer, in.ExpectedBucketOwner = types.RequestPayerRequester, aws.String(s3writertest.DefaultOwner)
+			}
+			orphan := table
+			orphan.Key, orphan.Source = "orphan.csv", strings.NewReader(pattern(small))
+			srv.Fail(s3writertest.Fault{Op: "UploadPart", Key: "orphan.csv", Status: http.StatusForbidden})
+			srv.Fail(s3writertest.Fault{Op: "AbortMultipartUpload", Key: "orphan.csv", Status: http.StatusForbidden})
+			w := newWriter(t, srv)
+			staged, err := w.Stage(t.Context(), table, orphan)
+			if err == nil || len(staged.Report().Orphans) != 1 {
+				t.Fatalf("staged with %v, orphans %v", err, staged.Report().Orphans)
+			}
+			srv.ClearFaults()
+			if elsewhere {
+				staged, w = sent(t, staged), newWriter(t, srv)
+			}
+			if _, err := w.Commit(t.Context(), staged); err != nil {
+				t.Error(err)
+			}
+			if err := w.Abort(t.Context(), staged); err != nil {
+				t.Error(err)
+			}
+			ops := map[string]bool{}
+			for _, r := range srv.Requests() {
+				ops[r.Op] = true
+				payer, owner := r.Header.Get("X-Amz-Request-Payer"), r.Header.Get("X-Amz-Expected-Bucket-Owner")
+				if payer != "requester" || owner != s3writertest.DefaultOwner {
+					t.Errorf("%s of %s is paid by %q, in a bucket of %q", r.Op, r.Key, payer, owner)
+				}
+			}
+			if !ops["CompleteMultipartUpload"] || !ops["AbortMultipartUpload"] {
+				t.Errorf("the requests are %v", ops)
+			}
+			s3writertest.AssertNoOrphans(t, srv, bucket)
+		})
+	}
+}
+
 // TestPendingUnknown settles what nobody knew.
 func TestPendingUnknown(t *testing.T) {
 	for _, size := range []int{small, large} {

@@ -94,24 +94,37 @@ type stagedTableDocument struct {
 }
 
 type stagedObjectDocument struct {
-	Key          string              `json:"key"`
-	Size         int64               `json:"size"`
-	Rows         int64               `json:"rows"`
-	CRC64NVME    string              `json:"crc64nvme,omitempty"`
-	Partition    []string            `json:"partition,omitempty"`
-	UploadID     string              `json:"uploadId,omitempty"`
-	RequestPayer string              `json:"requestPayer,omitempty"`
-	NoOverwrite  bool                `json:"noOverwrite,omitempty"`
-	Unknown      bool                `json:"unknown,omitempty"`
-	Error        string              `json:"error,omitempty"`
-	PartCount    int                 `json:"partCount,omitempty"`
-	Parts        []upload.StagedPart `json:"parts,omitempty"`
+	Key       string   `json:"key"`
+	Size      int64    `json:"size"`
+	Rows      int64    `json:"rows"`
+	CRC64NVME string   `json:"crc64nvme,omitempty"`
+	Partition []string `json:"partition,omitempty"`
+	UploadID  string   `json:"uploadId,omitempty"`
+	termsDocument
+	NoOverwrite bool                `json:"noOverwrite,omitempty"`
+	Unknown     bool                `json:"unknown,omitempty"`
+	Error       string              `json:"error,omitempty"`
+	PartCount   int                 `json:"partCount,omitempty"`
+	Parts       []upload.StagedPart `json:"parts,omitempty"`
 }
 
 type orphanDocument struct {
 	Key      string `json:"key"`
 	UploadID string `json:"uploadId,omitempty"`
-	Error    string `json:"error,omitempty"`
+	termsDocument
+	Error string `json:"error,omitempty"`
+}
+
+type termsDocument struct {
+	RequestPayer string `json:"requestPayer,omitempty"`
+	Owner        string `json:"owner,omitempty"` // that must own the bucket, if it is not the document's
+}
+
+func (t target) document(terms upload.Terms) termsDocument {
+	if terms.Owner == t.Owner {
+		terms.Owner = ""
+	}
+	return termsDocument(terms)
 }
 
 // MarshalJSON writes the document. It fails if the bytes of an object are in
@@ -132,14 +145,14 @@ func (s Staged) MarshalJSON() ([]byte, error) {
 				return nil, fmt.Errorf("object %q could not be uploaded and is in the memory of this process: commit or abort it here", o.Key)
 			}
 			td.Objects = append(td.Objects, stagedObjectDocument{Key: o.Key, Size: o.Size, Rows: o.Rows, CRC64NVME: o.CRC64NVME,
-				Partition: o.Partition, Error: errorText(o.Err), UploadID: st.UploadID, RequestPayer: st.RequestPayer,
+				Partition: o.Partition, Error: errorText(o.Err), UploadID: st.UploadID, termsDocument: s.target.document(st.Terms),
 				NoOverwrite: st.NoOverwrite, Unknown: st.Doubtful, PartCount: len(st.Parts), Parts: st.Parts})
 		}
 		doc.Tables = append(doc.Tables, td)
 	}
 	doc.Warnings = s.warnings
 	for _, o := range s.orphans {
-		doc.Orphans = append(doc.Orphans, orphanDocument{o.Key, o.UploadID, errorText(o.Err)})
+		doc.Orphans = append(doc.Orphans, orphanDocument{o.Key, o.UploadID, s.target.document(o.terms), errorText(o.Err)})
 	}
 	return json.Marshal(doc)
 }
@@ -172,13 +185,13 @@ func (s *Staged) UnmarshalJSON(data []byte) error {
 			}
 			t.report.Objects = append(t.report.Objects, o)
 			t.objects = append(t.objects, stagedObject{Staged: upload.Staged{Key: od.Key, UploadID: od.UploadID, Size: od.Size,
-				CRC64NVME: od.CRC64NVME, Parts: od.Parts, RequestPayer: od.RequestPayer, NoOverwrite: od.NoOverwrite, Doubtful: od.Unknown}, uploaded: od.UploadID != "" || od.Unknown})
+				CRC64NVME: od.CRC64NVME, Parts: od.Parts, Terms: upload.Terms(od.termsDocument), NoOverwrite: od.NoOverwrite, Doubtful: od.Unknown}, uploaded: od.UploadID != "" || od.Unknown})
 		}
 		s.tables = append(s.tables, t)
 	}
 	s.warnings = doc.Warnings
 	for _, o := range doc.Orphans {
-		s.orphans = append(s.orphans, Orphan{o.Key, o.UploadID, textError(o.Error)})
+		s.orphans = append(s.orphans, Orphan{o.Key, o.UploadID, textError(o.Error), upload.Terms(o.termsDocument)})
 	}
 	return nil
 }

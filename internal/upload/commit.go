@@ -398,12 +398,12 @@ func (p *Pending) leftover() []Orphan {
 	switch {
 	case p.id == "":
 	case p.state == StateUnknown:
-		left = append(left, Orphan{Key: p.Key, UploadID: p.id, Err: p.err})
+		left = append(left, p.settings.orphan(p.id, p.err))
 	case p.doubtful && !p.ended:
-		left = append(left, Orphan{Key: p.Key, UploadID: p.id, Err: p.doubt})
+		left = append(left, p.settings.orphan(p.id, p.doubt))
 	}
 	if p.lost {
-		left = append(left, Orphan{Key: p.Key, Err: errUnnamed})
+		left = append(left, p.settings.orphan("", errUnnamed))
 	}
 	return left
 }

@@ -19,9 +19,33 @@ type Staged struct {
 	CRC64NVME     string // of the whole object, base64
 	Parts         []StagedPart
 
+	Terms
+	NoOverwrite bool
+	Doubtful    bool // a commit was sent, and its outcome is not known
+}
+
+// Terms are what every request for an object says, first to last.
+type Terms struct {
 	RequestPayer string
-	NoOverwrite  bool
-	Doubtful     bool // a commit was sent, and its outcome is not known
+	Owner        string // the account that must own the bucket
+}
+
+func (s *settings) terms() Terms {
+	return Terms{RequestPayer: string(s.RequestPayer), Owner: aws.ToString(s.ExpectedBucketOwner)}
+}
+
+// accept sets terms that nobody here has decided.
+func (s *settings) accept(t Terms) {
+	in := *s.CreateMultipartUploadInput // may be shared
+	if in.RequestPayer == "" {
+		in.RequestPayer = types.RequestPayer(t.RequestPayer)
+	}
+	if in.ExpectedBucketOwner == nil && t.Owner != "" {
+		in.ExpectedBucketOwner = &t.Owner
+	}
+	if in.RequestPayer != s.RequestPayer || in.ExpectedBucketOwner != s.ExpectedBucketOwner {
+		s.CreateMultipartUploadInput, s.templates = &in, new(templates)
+	}
 }
 
 // StagedPart is one part of a multipart upload.
@@ -41,7 +65,7 @@ func (p *Pending) Staged() (s Staged, ok bool) {
 	}
 	s = Staged{
 		Key: p.Key, UploadID: p.id, Size: p.Size, CRC64NVME: p.CRC64NVME,
-		RequestPayer: string(p.settings.RequestPayer), NoOverwrite: p.settings.noOverwrite, Doubtful: p.doubtful,
+		Terms: p.settings.terms(), NoOverwrite: p.settings.noOverwrite, Doubtful: p.doubtful,
 	}
 	for _, part := range p.parts {
 		s.Parts = append(s.Parts, StagedPart{*part.PartNumber, *part.ETag, aws.ToString(part.ChecksumCRC64NVME)})
@@ -58,7 +82,7 @@ func (p *Pending) InDoubt() (s Staged, ok bool) {
 		return Staged{}, false
 	}
 	return Staged{
-		Key: p.Key, Size: p.Size, CRC64NVME: p.CRC64NVME, RequestPayer: string(p.settings.RequestPayer),
+		Key: p.Key, Size: p.Size, CRC64NVME: p.CRC64NVME, Terms: p.settings.terms(),
 		NoOverwrite: p.settings.noOverwrite, Doubtful: true,
 	}, true
 }
@@ -68,18 +92,14 @@ func (p *Pending) InDoubt() (s Staged, ok bool) {
 func (p *Pending) Elsewhere() bool { return p.elsewhere }
 
 // Adopt makes a Pending of what this or another Engine has staged. Of o, only
-// what the requests that follow need counts: the key of SSE-C, who pays.
+// what the requests that follow need counts: the key of SSE-C, who pays, the owner.
 func (e *Engine) Adopt(ctx context.Context, o Object, staged Staged) (*Pending, error) {
 	o.Key = staged.Key
 	s, err := e.settings(o)
 	if err != nil {
 		return nil, err
 	}
-	if s.RequestPayer == "" && staged.RequestPayer != "" {
-		in := *s.CreateMultipartUploadInput // may be shared
-		in.RequestPayer = types.RequestPayer(staged.RequestPayer)
-		s.CreateMultipartUploadInput, s.templates = &in, new(templates)
-	}
+	s.accept(staged.Terms)
 	s.noOverwrite = s.noOverwrite || staged.NoOverwrite
 	p := &Pending{
 		Key: staged.Key, Size: staged.Size, Parts: len(staged.Parts), CRC64NVME: staged.CRC64NVME,

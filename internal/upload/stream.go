@@ -45,7 +45,12 @@ type Stream struct {
 // somebody pays for. A lifecycle rule for incomplete uploads removes them.
 type Orphan struct {
 	Key, UploadID string // no ID: the answer that named it was lost
-	Err           error  // why it could not be removed
+	Terms
+	Err error // why it could not be removed
+}
+
+func (s *settings) orphan(id string, err error) Orphan {
+	return Orphan{Key: s.key, UploadID: id, Terms: s.terms(), Err: err}
 }
 
 // Open begins an object. Cancelling ctx, which is the table's, ends everything
@@ -415,11 +420,11 @@ func (s *Stream) caller() context.Context {
 func (e *Engine) discard(ctx context.Context, s *settings, id string, lost bool) (left []Orphan) {
 	if id != "" {
 		if err := e.abortUpload(ctx, s, id); err != nil {
-			left = append(left, Orphan{Key: s.key, UploadID: id, Err: err})
+			left = append(left, s.orphan(id, err))
 		}
 	}
 	if lost {
-		left = append(left, Orphan{Key: s.key, Err: errUnnamed})
+		left = append(left, s.orphan("", errUnnamed))
 	}
 	return left
 }
