@@ -304,7 +304,7 @@ func same(a, b error) bool {
 func (d *delivery) done() {
 	d.cancel(nil)
 	if d.admission == nil {
-		d.table.discard()
+		d.table.discard(d.caller)
 	}
 	d.report.Duration = time.Since(d.begun)
 	d.tell(true) // what is still sent of it, another Commit tells

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
+	"errors"
 	"io"
 	"strings"
 	"testing"
@@ -17,6 +18,7 @@ type answer struct {
 	columns, types []string
 	rows           [][]driver.Value
 	at             int
+	closing        chan struct{} // waited for by Close; nil: not
 }
 
 func (a *answer) Connect(context.Context) (driver.Conn, error) { return answering{a}, nil }
@@ -38,7 +40,13 @@ type answered struct{ *answer }
 
 func (a *answered) Columns() []string                       { return a.columns }
 func (a *answered) ColumnTypeDatabaseTypeName(i int) string { return a.types[i] }
-func (a *answered) Close() error                            { return nil }
+
+func (a *answered) Close() error {
+	if a.closing != nil {
+		<-a.closing
+	}
+	return nil
+}
 
 func (a *answered) Next(dest []driver.Value) error {
 	if a.at == len(a.rows) {
@@ -192,3 +200,29 @@ func TestOneSourceTwice(t *testing.T) {
 type nothing struct{}
 
 func (*nothing) Read([]byte) (int, error) { return 0, io.EOF }
+
+// TestRowsNeverRead are closed, and waited for no longer than a moment once the
+// caller has gone.
+func TestRowsNeverRead(t *testing.T) {
+	srv := newServer(t)
+	a := &answer{columns: []string{"a"}, types: []string{"TEXT"}, closing: make(chan struct{})}
+	rows := query(t, a)
+	defer close(a.closing)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	ended := make(chan error)
+	go func() {
+		_, err := newWriter(t, srv).Write(ctx, s3writer.NewTable("t.csv", s3writer.Rows(rows)))
+		ended <- err
+	}()
+	select {
+	case err := <-ended:
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v", err)
+		}
+	case <-time.After(time.Second):
+		t.Error("Write waits for Close")
+		a.closing <- struct{}{}
+		<-ended
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
@@ -198,12 +199,36 @@ func (t *Table) once() any {
 }
 
 // discard closes a source that was never opened and yet holds something: the
-// rows of a query.
-func (t *Table) discard() {
-	if src, ok := t.Source.(*Source); ok && src != nil && src.records != nil {
+// rows of a query. A Close that does not return is left alone as that of a source
+// which was read is: soon, if nobody waits any more.
+func (t *Table) discard(caller context.Context) {
+	src, ok := t.Source.(*Source)
+	if !ok || src == nil || src.records == nil {
+		return
+	}
+	closed := make(chan struct{})
+	go func() {
+		defer close(closed)
+		defer recovered("Close", new(error))
 		_ = src.records().Close()
+	}()
+	ctx, cancel := context.WithTimeout(caller, discardTime)
+	defer cancel()
+	select {
+	case <-closed:
+		return
+	case <-ctx.Done():
+	}
+	select {
+	case <-closed:
+	case <-time.After(lastClose):
 	}
 }
+
+const (
+	discardTime = 2 * time.Second
+	lastClose   = 50 * time.Millisecond
+)
 
 // isNil also finds the nil pointer in an interface, as a forgotten error check
 // leaves it.
