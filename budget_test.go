@@ -340,7 +340,7 @@ func (g *gate) Read([]byte) (int, error) {
 // TestAllOrNothingInNeed cancels, or fails, while an object that waits for its
 // siblings is being sent because another Write needs its memory.
 func TestAllOrNothingInNeed(t *testing.T) {
-	const held = 3 << 20
+	const held = 7 << 20 // twice, so that the fourth table that is open has no room beside them
 	for _, test := range []struct {
 		name  string
 		fault s3writertest.Fault         // of the part that makes room
@@ -358,14 +358,14 @@ func TestAllOrNothingInNeed(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			srv := newServer(t)
-			w := newWriter(t, srv, s3writer.WithMemory(64<<20), s3writer.WithAllOrNothing())
+			w := newWriter(t, srv, s3writer.WithMemory(48<<20), s3writer.WithAllOrNothing())
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			otherCtx, other := context.WithCancel(t.Context())
 			defer other()
 			struck, going := make(chan struct{}), make(chan struct{})
 			fault := test.fault
-			fault.Op, fault.Key, fault.N, fault.Hook, fault.Hang = "UploadPart", "held.csv", 1, sendHook(struck), going
+			fault.Op, fault.Key, fault.N, fault.Hook, fault.Hang = "UploadPart", "", 1, sendHook(struck), going
 			if fault.Status == 0 {
 				fault.Header = http.Header{"X-Test": {"1"}}
 			}
@@ -376,7 +376,7 @@ func TestAllOrNothingInNeed(t *testing.T) {
 			var err error
 			var wait sync.WaitGroup
 			wait.Go(func() {
-				report, err = w.Write(ctx, csv("held.csv", pattern(held)), csv("small.csv", "id\n1\n"), s3writer.NewTable("waiting.csv", waiting))
+				report, err = w.Write(ctx, csv("held.csv", pattern(held)), csv("held too.csv", pattern(held)), csv("small.csv", "id\n1\n"), s3writer.NewTable("waiting.csv", waiting))
 			})
 			<-waiting.read
 			var otherErr error
@@ -405,7 +405,7 @@ func TestAllOrNothingInNeed(t *testing.T) {
 				t.Errorf("got %v, want %v and no partial commit", err, test.is)
 			}
 			visible := 0
-			for i, want := range []string{pattern(held), "id\n1\n", ""} {
+			for i, want := range []string{pattern(held), pattern(held), "id\n1\n", ""} {
 				r := report.Tables[i]
 				if body, ok := srv.Get(bucket, r.Key); ok && string(body) == want {
 					visible++
@@ -416,8 +416,8 @@ func TestAllOrNothingInNeed(t *testing.T) {
 					t.Errorf("%q: reported %v", r.Key, r.Err)
 				}
 			}
-			if test.whole && visible != 3 || !test.whole && visible != 0 {
-				t.Errorf("%d of 3 objects are visible", visible)
+			if test.whole && visible != 4 || !test.whole && visible != 0 {
+				t.Errorf("%d of 4 objects are visible", visible)
 			}
 			if otherErr != nil && otherCtx.Err() == nil {
 				t.Errorf("the other Write: %v", otherErr)

@@ -477,11 +477,15 @@ func (p *pool) unholdLocked(b *Pending) {
 }
 
 // nextHeld picks a body whose memory w may have: its own table's first. A
-// stream with parts in flight has memory coming and need not cost two requests.
+// stream with parts in flight has memory coming and need not cost two requests,
+// and a table waits for no body's memory as long as it waits for others to end.
 func (p *pool) nextHeld(w *waiter) *Pending {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.held.Len() == 0 || w.patient && w.account.flight > 0 {
+	switch {
+	case p.held.Len() == 0, w.patient && w.account.flight > 0:
+		return nil
+	case w.account == nil && (!p.mayReserve(w) || p.mayAdmit(w)):
 		return nil
 	}
 	first := p.held.Front()

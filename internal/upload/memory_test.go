@@ -82,6 +82,43 @@ func finish(ctx context.Context, e *Engine, key string, body []byte) (*Pending, 
 	return s.Finish()
 }
 
+// Tables that wait for others to end leave finished bodies where they are, as long as
+// there is memory: each was sent as an upload of three requests.
+func TestBodiesStayWhereMemoryIsFree(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBucket()
+		e := b.engine()
+		var wg sync.WaitGroup
+		pending := make([]*Pending, 60) // 38 of them may be open at once
+		for i := range pending {
+			wg.Go(func() {
+				a := admit(t, e)
+				defer a.Release()
+				s := e.Open(t.Context(), a, Object{Key: fmt.Sprint(i)})
+				if _, err := s.Write(data(10)); err != nil {
+					t.Error(err)
+				}
+				time.Sleep(time.Duration(i) * time.Second) // one ends after the other
+				p, err := s.Finish()
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				p.Hold()
+				pending[i] = p
+			})
+		}
+		wg.Wait()
+		if n := b.count(opCreate); n > 0 {
+			t.Errorf("%d of %d bodies were sent", n, len(pending))
+		}
+		for _, p := range pending {
+			p.Abort(t.Context())
+		}
+		atRest(t, e)
+	})
+}
+
 // Those who come first have bodies sent that wait in memory. When they have been
 // served, those who have moved up do.
 func TestWhoMovesUpMakesRoom(t *testing.T) {
