@@ -66,6 +66,11 @@
 // worst, an invisible multipart upload, which the report lists as an [Orphan] if
 // it could not be aborted.
 //
+// What may be better next time is sent again, up to ten times, after random pauses
+// that grow to five seconds, and for at least a minute while the server asks to
+// slow down. A Retry-After is respected, up to five minutes. A request
+// without progress for a minute is sent anew on another connection.
+//
 // [Writer.Stage] stops before the commit, so that many processes can upload and
 // one place makes it all visible.
 //

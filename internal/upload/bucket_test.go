@@ -30,7 +30,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 var small = limits{page: 16, pages: 8, minPart: 64, basePart: 128, maxPart: 1 << 20, round: 16, maxParts: 50, growth: 14}
 
 var hasty = pace{
-	base: time.Microsecond, cap: time.Millisecond, attempts: 5,
+	base: time.Microsecond, cap: time.Millisecond, attempts: 5, wish: 6 * time.Millisecond,
 	stall: time.Minute, commitGrace: time.Minute, abortGrace: time.Minute, hurry: 200 * time.Millisecond, pauses: pauses{time.Millisecond, 10 * time.Millisecond},
 }
 

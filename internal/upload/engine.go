@@ -350,6 +350,7 @@ type pace struct {
 	base, cap   time.Duration // of the back-off
 	attempts    int           // of one request
 	throttled   time.Duration // how long a server may ask to slow down, however often
+	wish        time.Duration // how long a Retry-After may make its request wait
 	stall       time.Duration // how long a request may go without progress
 	commitGrace time.Duration // how long a commit that has begun may take
 	abortGrace  time.Duration
@@ -362,6 +363,7 @@ var defaultPace = pace{
 	cap:         5 * time.Second,
 	attempts:    10,
 	throttled:   time.Minute,
+	wish:        5 * time.Minute,
 	stall:       time.Minute,
 	commitGrace: 2 * time.Minute,
 	abortGrace:  30 * time.Second,
@@ -370,7 +372,7 @@ var defaultPace = pace{
 }
 
 func (p pace) divided(n time.Duration) pace {
-	for _, d := range []*time.Duration{&p.base, &p.cap, &p.throttled, &p.stall, &p.hurry, &p.pauses.first, &p.pauses.most} {
+	for _, d := range []*time.Duration{&p.base, &p.cap, &p.throttled, &p.wish, &p.stall, &p.hurry, &p.pauses.first, &p.pauses.most} {
 		*d /= n
 	}
 	// A machine that tests much at once is slow.

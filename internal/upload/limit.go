@@ -213,7 +213,7 @@ func (l *limiter) cut(s sample, now time.Time) {
 	l.lastCut = now
 }
 
-// mostWish is how long one answer can make everybody wait.
+// mostWish is how long one answer can make everybody wait; its own request may longer.
 const mostWish = 30 * time.Second
 
 func later(a, b time.Time) time.Time {

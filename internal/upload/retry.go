@@ -304,13 +304,13 @@ func (e *Engine) again(ctx context.Context, r *request, t *tries, u used, v verd
 // that wants all of them to be fewer.
 const throttleDoublings = 4
 
-// backoff is a pause of full jitter. The server's own wish is a minimum.
+// backoff is a pause of full jitter. The server's own wish is a minimum, within reason.
 func (p pace) backoff(failed int, wish time.Duration) time.Duration {
 	top := p.cap
 	if shift := failed - 1; shift < 16 {
 		top = min(p.cap, p.base<<shift)
 	}
-	return min(wish, 6*p.cap) + rand.N(top)
+	return min(wish, p.wish) + rand.N(top)
 }
 
 func sleep(ctx context.Context, d time.Duration) error {

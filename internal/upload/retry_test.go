@@ -238,18 +238,20 @@ func TestBackoff(t *testing.T) {
 }
 
 func TestRetryAfterIsRespected(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newBucket()
-		b.before = nth(opPut, []error{refused(503, "SlowDown", "Retry-After", "7")})
-		e := newEngine(Config{Client: b, Bucket: "b", Memory: 4096, Logger: quiet()}, small, defaultPace)
-		began := time.Now()
-		if _, err := deliver(t.Context(), e, "k", data(10)); err != nil {
-			t.Fatal(err)
-		}
-		if took := time.Since(began); took < 7*time.Second || took > 8*time.Second {
-			t.Errorf("took %v", took)
-		}
-	})
+	for wish, want := range map[string]time.Duration{"7": 7 * time.Second, "50": 50 * time.Second, "3000": 5 * time.Minute} {
+		synctest.Test(t, func(t *testing.T) {
+			b := newBucket()
+			b.before = nth(opCreate, []error{refused(503, "SlowDown", "Retry-After", wish)})
+			e := newEngine(Config{Client: b, Bucket: "b", Memory: 4096, Logger: quiet()}, small, defaultPace)
+			began := time.Now()
+			if _, err := deliver(t.Context(), e, "k", data(300)); err != nil {
+				t.Fatal(err)
+			}
+			if took := time.Since(began); took < want || took > want+time.Second {
+				t.Errorf("Retry-After %s: took %v", wish, took)
+			}
+		})
+	}
 }
 
 // A server that wants to be left alone, and a crowd that waits for it, do not keep
