@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -443,6 +444,15 @@ func TestFileThatWillNotFit(t *testing.T) {
 	if n := srv.Count(""); n != 0 {
 		t.Errorf("%d requests were sent", n)
 	}
+}
+
+// TestSectionToTheEnd has math.MaxInt64 for a size, as is the custom for a section of
+// all that follows: it is read as a stream, not refused as too large.
+func TestSectionToTheEnd(t *testing.T) {
+	srv := newServer(t)
+	section := io.NewSectionReader(strings.NewReader("xx"+pattern(small)), 2, math.MaxInt64)
+	write(t, newWriter(t, srv), s3writer.NewTable("t.csv", section))
+	wantObject(t, srv, "t.csv", pattern(small))
 }
 
 // TestCopiesInUTF16 are refused where CSV text is meant, and nowhere else.

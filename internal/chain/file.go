@@ -59,6 +59,10 @@ func (s *source) file() (*file, error) {
 	return f, nil
 }
 
+// largestObject is what S3 can hold. A section of more is one up to the end, wherever
+// that may be: its size is math.MaxInt64 by custom.
+const largestObject = 10_000 * 5 << 30
+
 // sizeOf returns what asks r for its size now. Only regular files know theirs.
 func sizeOf(r any) func() (int64, bool) {
 	switch r := r.(type) {
@@ -71,7 +75,10 @@ func sizeOf(r any) func() (int64, bool) {
 			return info.Size(), true
 		}
 	case interface{ Size() int64 }:
-		return func() (int64, bool) { return r.Size(), true }
+		return func() (int64, bool) {
+			n := r.Size()
+			return n, n <= largestObject
+		}
 	}
 	return func() (int64, bool) { return 0, false }
 }
