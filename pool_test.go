@@ -28,11 +28,9 @@ import (
 const idleTime = 4 * time.Second
 
 // mostConnections is how many may have been opened since a moment where that
-// many requests may be in flight at once: on a slow machine some have been idle for
-// too long. Requests that clean up may have a few more.
+// many may be open at once: on a slow machine some have been idle for too long.
 func mostConnections(atOnce int, since time.Time) int {
-	const cleaning = 8
-	return (atOnce + cleaning) * (1 + int(time.Since(since)/idleTime))
+	return atOnce * (1 + int(time.Since(since)/idleTime))
 }
 
 // front stands before a server and counts the connections to it.
@@ -341,7 +339,7 @@ type tlsBucket struct {
 	resumed atomic.Int64 // objects that came over a connection that resumed a TLS session
 }
 
-// TestSmallTablesOpenFewConnections opens hardly more than there are requests in flight.
+// TestSmallTablesOpenFewConnections opens no more than there are requests in flight.
 func TestSmallTablesOpenFewConnections(t *testing.T) {
 	for _, test := range []struct {
 		name            string
@@ -410,5 +408,30 @@ func TestTLSSessionsAreResumed(t *testing.T) {
 				t.Errorf("closing the connections twice left %d opened, of which %d resumed; want 3 and 2", opened, resumed)
 			}
 		})
+	}
+}
+
+// TestAbortHasAConnection though all of them have long parts of others to send.
+func TestAbortHasAConnection(t *testing.T) {
+	srv := newServer(t)
+	w := newWriter(t, srv, s3writer.WithConcurrency(1), s3writer.WithRegion(s3writertest.DefaultRegion))
+	unwanted := stage(t, w, csv("unwanted.csv", "id\n"))
+	held, let := make(chan struct{}), make(chan struct{})
+	srv.Fail(s3writertest.Fault{Op: "PutObject", N: 1, Hang: let, Header: http.Header{"X-Held": {"1"}}, Hook: func(*http.Request) { close(held) }})
+	done := make(chan error)
+	go func() {
+		_, err := w.Write(t.Context(), csv("long.csv", "id\n1\n"))
+		done <- err
+	}()
+	<-held
+	if err := w.Abort(t.Context(), unwanted); err != nil {
+		t.Error(err)
+	}
+	if open := srv.Uploads(bucket); len(open) != 0 {
+		t.Errorf("still open: %v", open)
+	}
+	close(let)
+	if err := <-done; err != nil {
+		t.Error(err)
 	}
 }

@@ -341,6 +341,16 @@ func (l *limiter) leave(now time.Time) {
 	l.inFlight--
 }
 
+// crowded tells whether more requests are in flight than there are connections for.
+func (l *limiter) crowded() bool {
+	if l == nil {
+		return false
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.inFlight > int(l.most)
+}
+
 func (l *limiter) stats() (inFlight, limit int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -175,6 +175,9 @@ func (e *Engine) try(ctx context.Context, r *request, u used) (took time.Duratio
 	r.began = time.Now()
 	connected := r.began
 	trace := httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected = time.Now() }}
+	if r.name == opAbort && (e.slots.crowded() || e.shared.places.crowded()) {
+		ctx = context.WithValue(ctx, beyondKey{}, true)
+	}
 	if r.late != nil {
 		late := time.AfterFunc(far, r.late)
 		defer late.Stop()

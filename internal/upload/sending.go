@@ -33,10 +33,21 @@ const lastWrite = 50 * time.Millisecond
 
 type wireKey struct{}
 
-// lending gives requests that carry a wire in their context that for a body.
-type lending struct{ http.RoundTripper }
+// lending gives requests that carry a wire in their context that for a body, and those
+// beyond the bound connections of their own.
+type lending struct {
+	http.RoundTripper
+	beyond http.RoundTripper
+}
+
+// beyondKey marks the requests that wait for nobody's connection: aborts, where all of
+// them have long parts to send.
+type beyondKey struct{}
 
 func (l lending) RoundTrip(req *http.Request) (*http.Response, error) {
+	if l.beyond != nil && req.Context().Value(beyondKey{}) != nil {
+		return l.beyond.RoundTrip(req)
+	}
 	if w, ok := req.Context().Value(wireKey{}).(*wire); ok && w.take(req.ContentLength) {
 		req = req.WithContext(req.Context())
 		req.Body = w

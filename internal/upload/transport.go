@@ -13,8 +13,8 @@ import (
 
 // Transport is an HTTP transport for an engine with this Concurrency.
 //
-// It keeps as many connections per host as there are requests in flight, aborts
-// beyond the bound among them, and opens no more: the default of a few that are kept makes every burst of small objects a burst of TLS handshakes.
+// It keeps as many connections per host as there are requests in flight, and
+// opens no more: the default of a few that are kept makes every burst of small objects a burst of TLS handshakes.
 // HTTP/2 would put all parts on one connection. There is no limit on how long
 // an answer may take: Complete may legally think for minutes.
 func Transport(concurrency int) *http.Transport {
@@ -31,8 +31,8 @@ func Transport(concurrency int) *http.Transport {
 		TLSClientConfig:       &tls.Config{MinVersion: tls.VersionTLS12, ClientSessionCache: tls.NewLRUClientSessionCache(1024)}, // a session per host
 		Protocols:             &protocols,
 		DisableCompression:    true,
-		MaxIdleConnsPerHost:   conns + abortLimit,
-		MaxConnsPerHost:       conns + abortLimit,
+		MaxIdleConnsPerHost:   conns,
+		MaxConnsPerHost:       conns,
 		WriteBufferSize:       8 << 10,         // a small object goes out with its headers
 		IdleConnTimeout:       4 * time.Second, // S3 drops idle connections after about five
 		ExpectContinueTimeout: time.Second,
@@ -54,8 +54,15 @@ func dialPlain(ctx context.Context, network, addr string) (net.Conn, error) {
 // HTTPClient is a client on t that hands redirects back: net/http would turn a
 // redirected PUT into a GET, and the engine wants the region they name.
 func HTTPClient(t http.RoundTripper) *http.Client {
+	own := lending{RoundTripper: t}
+	if t, ok := t.(*http.Transport); ok {
+		beyond := t.Clone()
+		beyond.MaxConnsPerHost, beyond.DisableKeepAlives = abortLimit, true
+		beyond.DialTLSContext = dialTLS(beyond)
+		own.beyond = beyond
+	}
 	return &http.Client{
-		Transport:     lending{t},
+		Transport:     own,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }
