@@ -474,7 +474,7 @@ func (r Record) Value(name string) Value {
 		k, at := r.Batch.keeper, r.Row*v.Stride+slot.field
 		lo := int(v.Off[at])
 		n := int(v.Off[at+1]-v.Gap) - lo
-		if uint(n-1) < shortText && lo+shortText <= len(v.Text) && k.used+shortText <= len(k.chunk) &&
+		if uint(n-1) < shortText && lo+shortText <= len(v.Text) &&
 			v.Dialect.verbatim(v.Text[lo:lo+n]) {
 			return TextValue(k.short(v.Text[lo:lo+shortText], n))
 		}

@@ -2,6 +2,10 @@ package record
 
 import (
 	"errors"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
 	"testing"
 )
 
@@ -37,5 +41,41 @@ func TestKeptRecords(t *testing.T) {
 	}
 	if got := (Record{Batch: batch}).Get("name"); text != "Ada" || got != "Ada" {
 		t.Errorf("the string is %q and the batch has %q; both are to stay", text, got)
+	}
+}
+
+// Short texts are found again rather than copied: those that look alike are told
+// apart, and all of them stay what they were.
+func TestKeptTextsAreTheirOwn(t *testing.T) {
+	alike := []string{"a", "a\x00", "\x00a", "\x00", "ab", "abcdefgh", "abcdefgh\x00", "abcdefghi", "abcdefghabcdefgh", "abcdefghabcdefg", "abcdefghabcdefgi", "abcdefghabcdefghi"}
+	var text strings.Builder
+	text.WriteString("x,y\n")
+	want := slices.Clone(alike)
+	for i := range 20_000 {
+		if i >= len(alike) {
+			want = append(want, alike[i%len(alike)]+strconv.Itoa(i*7919%(1+i%1000)))
+		}
+		text.WriteString(want[i] + ",the rest of the row\n")
+	}
+	s := NewScanner(strings.NewReader(text.String()), Dialect{}.Resolve(), nil, 8<<10)
+	var got []string
+	for {
+		block, err := s.Next()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, _ := s.Decode(block)
+		view := b.View()
+		for r := range view.Records() {
+			got = append(got, r.Get("x"))
+		}
+		view.EndView()
+		b.Release()
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("%d texts are not the %d that were written", len(got), len(want))
 	}
 }
