@@ -599,7 +599,7 @@ func (p *pool) lend(a *account) []byte {
 
 func (p *pool) filled(page []byte) []byte {
 	if page == nil {
-		return make([]byte, p.page)
+		return newPage(p.page)
 	}
 	return page
 }
