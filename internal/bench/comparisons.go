@@ -176,11 +176,12 @@ var comparisons = []*comparison{
 	{
 		name: "filter-select-rename", title: "filter + select + rename, CSV to CSV, one core",
 		work: workRename, sink: sinkDiscard, procs: 1, inputs: 2, size: same, tables: 1,
-		goals: []goal{ratioOf(5), scaling("s3writer, two cores", 1.8)},
+		goals: []goal{ratioOf(5), scaling("s3writer, two cores", 1.8), scaling("s3writer, Concurrent, two cores", 1.8)},
 		contestants: []contestant{
 			{name: "s3writer", ours: true, run: ourFilterSelectRename},
 			{name: "encoding/csv", run: rivalFilterSelectRename},
 			{name: "s3writer, two cores", ours: true, procs: 2, run: ourFilterSelectRename},
+			{name: "s3writer, Concurrent, two cores", ours: true, procs: 2, run: ourConcurrentFilter},
 		},
 	},
 	{

@@ -77,6 +77,17 @@ func ourCopyOfFile(ctx context.Context, s *site) error {
 }
 
 func ourFilterSelectRename(ctx context.Context, s *site) error {
+	return filterSelectRename(ctx, s, filterSelect(s.in.dataset))
+}
+
+// ourConcurrentFilter says that the filter's function may be called for several rows at once.
+func ourConcurrentFilter(ctx context.Context, s *site) error {
+	steps := filterSelect(s.in.dataset)
+	steps[0] = s3writer.Concurrent(steps[0])
+	return filterSelectRename(ctx, s, steps)
+}
+
+func filterSelectRename(ctx context.Context, s *site, steps []s3writer.Processor) error {
 	d := s.in.dataset
 	var oldnew []string
 	for i, column := range d.keep {
@@ -84,7 +95,7 @@ func ourFilterSelectRename(ctx context.Context, s *site) error {
 			oldnew = append(oldnew, column, d.names[i])
 		}
 	}
-	return deliver(ctx, s, nil, append(filterSelect(d), s3writer.Rename(oldnew...))...)
+	return deliver(ctx, s, nil, append(steps, s3writer.Rename(oldnew...))...)
 }
 
 func ourJSONLines(ctx context.Context, s *site) error {
