@@ -265,6 +265,7 @@ func (l *limiter) probe(s sample, now time.Time) {
 		l.last = l.level
 		l.limit = min(l.most, 2*l.limit)
 		l.probing = l.limit > l.last.limit
+		l.warm = !l.far // as many more to connect would be most of what is measured
 	default:
 		l.found = pace
 		if pace < worth*last {
