@@ -233,10 +233,10 @@ func JSONLines() Processor { return step(chain.JSONLines()) }
 // until their value has enough of them; when it is full, the values with the
 // most rows get an object, and another one later. [WithSpill] lets rows wait on
 // disk instead: one object for each value. Every value costs about 512 bytes, and
-// every object about 1 KiB until it is committed, of at most a third of the
-// memory: too many of them fail the table before anything is visible. With 64 MiB
-// these are some 16,000 objects of 10,000 values, with 256 MiB 70,000. A warning
-// is logged when the objects are smaller than 1 MiB on average.
+// every object about 1 KiB until it is committed, of at most six tenths of the
+// memory, of which rows that wait then have less: too many of them fail the table
+// before anything is visible. With 64 MiB these are some 35,000 objects of 10,000
+// values, with 256 MiB 150,000. A warning is logged when the objects are smaller than 1 MiB on average.
 //
 // PartitionBy stands before SplitRows and SplitSize. Steps on records may follow
 // it, but for RecordFunc. Partitioning by all columns is an error.

@@ -238,7 +238,13 @@ const (
 // charge accounts for what a partition or an object takes for good. The rows that
 // it begins with are where an error is.
 func (d *divider) charge(n int64, g *group, rows []int32) error {
-	if d.overhead += n; d.waiting == nil || d.overhead <= d.run.in.Share.Partitions {
+	share := d.run.in.Share
+	if d.overhead += n; d.waiting == nil || d.overhead <= share.Partitions {
+		return nil
+	}
+	// Rows that wait make room, up to three quarters of theirs.
+	if over := d.overhead - share.Partitions; over <= share.Waiting*3/4 {
+		d.waiting.limit(share.Waiting - over)
 		return nil
 	}
 	err := fmt.Errorf("%d objects of %d combinations of values are more than the memory is enough for; "+

@@ -2,6 +2,7 @@ package chain
 
 import (
 	"context"
+	"slices"
 	"sync"
 )
 
@@ -63,6 +64,17 @@ func (c *chunks) give(all [][]byte) {
 	select {
 	case c.freed <- struct{}{}:
 	default:
+	}
+}
+
+// limit makes max less. What is in use beyond it is the caller's to have given back.
+func (c *chunks) limit(most int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.max = most
+	spare := max(0, (most-c.used)/int64(c.size))
+	if extra := int64(len(c.free)) - spare; extra > 0 {
+		c.free = slices.Delete(c.free, 0, int(extra))
 	}
 }
 
