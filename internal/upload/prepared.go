@@ -31,9 +31,9 @@ import (
 // others are made of that one and signed by the SDK's signer. Whatever is no plain
 // success is given to the SDK to read, so an error is the same on both ways.
 //
-// Sending 4 KiB through the SDK's forty layers takes 290 µs of processor time and 45 KiB
-// that the collector has to find; this takes 130 µs and 13 KiB. A large object's
-// parts leave so little garbage that the heap of 16 GiB is that of 1 GiB.
+// 10,000 tables of 4 KiB take two thirds of the processor time that they took through
+// the SDK's forty layers, and leave half of the garbage; of a part of a large object a
+// third is left.
 
 // Wire is what a Client sends with.
 type Wire struct {
