@@ -99,26 +99,19 @@ func (p *preparing) Do(req *http.Request) (*http.Response, error) {
 	return p.http.Do(req)
 }
 
-// newPrepared takes what others have in common with a request; nil if it cannot be
-// told, or signed.
+// newPrepared takes what others have in common with a request; nil if that cannot be
+// told, or the request is not signed as a whole.
 func newPrepared(req *http.Request, key string) *prepared {
 	header := req.Header.Clone()
 	p := &prepared{method: req.Method, scheme: req.URL.Scheme, host: req.URL.Host, query: req.URL.Query()}
-	folder, known := strings.CutSuffix(req.URL.Path, key)
-	raw, escaped := strings.CutSuffix(req.URL.EscapedPath(), httpbinding.EscapePath(key, false))
-	scope := strings.Split(header.Get("Authorization"), "/")
-	if !known || !escaped || req.Host != "" && req.Host != req.URL.Host || len(scope) < 5 ||
-		!strings.HasPrefix(scope[0], "AWS4-HMAC-SHA256 ") || req.Header.Get(sha256Header) == "" {
+	var named, escaped, scoped bool
+	p.folder, named = strings.CutSuffix(req.URL.Path, key)
+	p.rawPath, escaped = strings.CutSuffix(req.URL.EscapedPath(), httpbinding.EscapePath(key, false))
+	p.region, p.service, scoped = scopeOf(header.Get("Authorization"))
+	switch {
+	case !named, !escaped, !scoped, req.Host != "" && req.Host != req.URL.Host:
 		return nil
-	}
-	p.folder, p.rawPath = folder, raw
-	// The last of: Credential=ID/date/region/service/aws4_request, SignedHeaders=…
-	for i, part := range scope {
-		if strings.HasPrefix(part, "aws4_request,") && i >= 3 {
-			p.region, p.service = scope[i-2], scope[i-1]
-		}
-	}
-	if p.service == "" {
+	case header.Get(sha256Header) == "", header.Get("X-Amz-Trailer") != "":
 		return nil
 	}
 	p.hashed = header.Get(sha256Header) != unsignedPayload
@@ -135,6 +128,17 @@ func newPrepared(req *http.Request, key string) *prepared {
 		p.names, p.values = append(p.names, name), append(p.values, values[0])
 	}
 	return p
+}
+
+// scopeOf finds what a request was signed for: AWS4-HMAC-SHA256
+// Credential=ID/date/region/service/aws4_request, SignedHeaders=…
+func scopeOf(authorization string) (region, service string, ok bool) {
+	credential, _, ok := strings.Cut(authorization, "/aws4_request,")
+	scope := strings.Split(credential, "/")
+	if n := len(scope); ok && n >= 4 && strings.HasPrefix(credential, "AWS4-HMAC-SHA256 ") {
+		return scope[n-2], scope[n-1], true
+	}
+	return "", "", false
 }
 
 const (
