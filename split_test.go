@@ -545,7 +545,7 @@ func TestTooManyObjects(t *testing.T) {
 		fmt.Fprintf(&text, "%d,v%d,%s\n", i, i*7919%values, strings.Repeat("some text ", 20))
 	}
 	table := func() s3writer.Table { return csv("t.csv", text.String(), s3writer.PartitionBy("k")) }
-	memory := s3writer.WithMemory(32 << 20)
+	memory := s3writer.WithMemory(20 << 20)
 	srv := newServer(t)
 
 	_, err := newWriter(t, srv, memory).Write(t.Context(), table())
