@@ -51,6 +51,8 @@ const (
 	workRows      work = "rows"      // the rows and columns asked for
 	workPartition work = "partition" // all rows, each in the folder of its key
 
+	workSpill work = "spill" // all rows, in a compressed object of each key
+
 	workOwn work = "own" // all rows, in whatever form each contestant gives them
 )
 

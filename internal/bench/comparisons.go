@@ -214,7 +214,7 @@ var comparisons = []*comparison{
 	},
 	{
 		name: "spill", title: fmt.Sprintf("partition by %s values + gzip, WithSpill, %d MiB budget, once, two cores", thousands(spillValues), budget/mib),
-		work: workOwn, sink: sinkDiscard, procs: 2, inputs: 1, keyed: spillValues, size: large, tables: 1, once: true,
+		work: workSpill, sink: sinkDiscard, procs: 2, inputs: 1, keyed: spillValues, size: large, tables: 1, once: true,
 		goals: []goal{rssWithin(budget + 64*mib)},
 		contestants: []contestant{
 			{name: "s3writer", ours: true, run: ourSpilledPartition},

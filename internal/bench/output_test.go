@@ -78,7 +78,7 @@ func TestContestantsDoTheSame(t *testing.T) {
 // testSize is small for what writes a thousand files, or that others wrote.
 func testSize(c *comparison) int64 {
 	switch {
-	case c.work == workJSON, c.work == workPartition, c.work == workOwn:
+	case c.work == workJSON, c.work == workPartition, c.work == workSpill, c.work == workOwn:
 		return 2 * mib
 	case c.tables > 1000:
 		return c.size(0)
@@ -102,7 +102,7 @@ func expected(t *testing.T, w work, in *input) table {
 		return rows
 	}
 	rows := rowsOf(t, expectedBytes(t, w, in))
-	if w == workPartition {
+	if w == workPartition || w == workSpill {
 		rows.sort()
 	}
 	return rows
@@ -162,7 +162,12 @@ func fieldBytes(rows table) (n int64) {
 // tablesOf reads what arrived, whatever form the work gave it.
 func tablesOf(t *testing.T, w work, in *input, arrived map[string][]byte) map[string]table {
 	t.Helper()
-	if w == workPartition {
+	if w == workPartition || w == workSpill {
+		if w == workSpill {
+			for key, text := range arrived {
+				arrived[key] = decompressed(t, text)
+			}
+		}
 		return map[string]table{"table": gathered(t, in, arrived)}
 	}
 	tables := make(map[string]table)
