@@ -10,14 +10,14 @@ import (
 
 const (
 	firstLimit = 2
-	leastLimit = 4 // what probing goes back to at least
+	leastLimit = 3 // what probing goes to first, and back to at least
 	farLimit   = 32
 	mostLimit  = 256
 	abortLimit = 8                     // aborts beyond any bound: they are tiny, and do not wait for long parts
 	far        = 15 * time.Millisecond // a server that answers no faster is far away
 
-	gain       = 1.7                   // how much faster twice the requests must be to try twice as many again
-	farGain    = 1.3                   // of a server that is far away: there, requests mostly wait
+	gain       = 0.7                   // how much of what more requests could add they must add to try more again
+	farGain    = 0.3                   // of a server that is far away: there, requests mostly wait
 	measure    = 60 * time.Millisecond // and how long that is looked at, at least
 	worth      = 1.2                   // and to be worth their memory
 	probeAgain = 10 * time.Second      // when to try once more
@@ -263,7 +263,7 @@ func (l *limiter) probe(s sample, now time.Time) {
 		return
 	case pace >= l.gain()*last:
 		l.last = l.level
-		l.limit = min(l.most, 2*l.limit)
+		l.limit = min(l.most, l.next())
 		l.probing = l.limit > l.last.limit
 		l.warm = !l.far // as many more to connect would be most of what is measured
 	default:
@@ -277,11 +277,24 @@ func (l *limiter) probe(s sample, now time.Time) {
 	l.begin(now)
 }
 
-func (l *limiter) gain() float64 {
-	if l.far {
-		return farGain
+// next is the limit to try after this one: few are tried at first, for their memory.
+func (l *limiter) next() float64 {
+	if l.limit < leastLimit {
+		return leastLimit
 	}
-	return gain
+	return 2 * l.limit
+}
+
+// gain is how many times as fast as the last the level must be.
+func (l *limiter) gain() float64 {
+	if l.last.limit == 0 {
+		return 1
+	}
+	more := l.limit/l.last.limit - 1
+	if l.far {
+		return 1 + farGain*more
+	}
+	return 1 + gain*more
 }
 
 // begin starts to measure the level of the limit as it is.

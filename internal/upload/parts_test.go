@@ -233,7 +233,7 @@ func TestLimiterFindsThePace(t *testing.T) {
 	}{
 		{"far away", func(int) time.Duration { return 120 * time.Millisecond }, mostLimit, mostLimit},
 		{"bound by the processor", func(n int) time.Duration { return time.Duration(n) * 5 * time.Millisecond }, leastLimit, leastLimit},
-		{"a line of twenty connections", func(n int) time.Duration { return time.Duration(max(n, 20)) * 10 * time.Millisecond }, 32, 64},
+		{"a line of twenty connections", func(n int) time.Duration { return time.Duration(max(n, 20)) * 10 * time.Millisecond }, 24, 48},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
