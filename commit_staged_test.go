@@ -211,8 +211,8 @@ func TestCareIsOfEachObject(t *testing.T) {
 	wantObject(t, srv, "plain.csv", "id\n")
 }
 
-// A document that was committed before, by somebody who did not live to tell, leaves
-// nothing to commit; whether its objects are there is not known.
+// A document that was committed before, by somebody who did not live to tell, cannot be
+// committed again; whether its objects are there is not known.
 func TestCommitOfWhatIsGone(t *testing.T) {
 	srv := newServer(t)
 	w := newWriter(t, srv)
@@ -225,7 +225,7 @@ func TestCommitOfWhatIsGone(t *testing.T) {
 	if !errors.Is(err, s3writer.ErrCommitUnknown) || !strings.Contains(err.Error(), "the staged upload is gone: it was committed or aborted before") {
 		t.Errorf("got %v", err)
 	}
-	if report.Pending != nil || len(report.Orphans) > 0 {
+	if report.Pending == nil || len(report.Orphans) > 0 {
 		t.Errorf("Pending is %v, orphans %v", report.Pending, report.Orphans)
 	}
 	for _, table := range report.Tables {

@@ -16,19 +16,15 @@ import (
 type object struct {
 	Object
 	pending *upload.Pending // nil: settled, whatever that came to
-	gone    bool            // the upload is: nothing can be done about it any more
 }
 
 func (o *object) unsettled() bool { return o.pending != nil }
-
-// left tells whether there is something that can still be committed or aborted.
-func (o *object) left() bool { return o.unsettled() && !o.gone }
 
 // alive asks whether the upload of a staged object is still there. If it is not, the
 // object may be: who has committed it may have ended before telling.
 func (o *object) alive(ctx context.Context) error {
 	err := o.pending.Alive(ctx)
-	if o.gone = upload.Gone(err); o.gone {
+	if upload.Gone(err) {
 		o.State, err = Unknown, goneError{err}
 	}
 	return err

@@ -202,7 +202,7 @@ func (w *Writer) gather(report *Report, ds []*delivery) {
 	for _, d := range ds {
 		report.Tables = append(report.Tables, d.report)
 		report.Orphans = append(report.Orphans, d.orphans...)
-		left = left || slices.ContainsFunc(d.objects, (*object).left)
+		left = left || slices.ContainsFunc(d.objects, (*object).unsettled)
 	}
 	report.Warnings = warnings(ds)
 	if left {

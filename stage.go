@@ -153,8 +153,8 @@ func (w *Writer) target(engine *upload.Engine) target {
 // The report is never nil. What could not be committed is not given up: it is in
 // its Pending, unless a document is not for this Writer at all, and then
 // nothing was tried. An object whose upload is gone, as it is if the document was
-// committed before, is Unknown; it is in the Pending too as long as there is something
-// left with it, so that no second try commits a part. Uploads that Stage could not clean up are in the
+// committed before, is Unknown; it is in the Pending too, so that no second try commits
+// a part, and so that it can be aborted if a server was wrong about it. Uploads that Stage could not clean up are in the
 // documents' reports, not in this one. Where objects were staged with a customer-provided key (SSE-C),
 // the committing Writer's [WithObjectInput] must set the same key: documents have
 // no secrets.
