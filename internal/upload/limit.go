@@ -223,11 +223,15 @@ func later(a, b time.Time) time.Time {
 	return a
 }
 
-// answered is told how long a server takes to answer a request of no size.
+// answered is told how long a server takes to answer a request of no size, at the shortest so far.
 func (l *limiter) answered(took time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.far || took < far || !l.probing || l.limit >= farLimit {
+	if took < far { // also if the first answers were slow: a machine without a moment to spare is not a distance
+		l.far = false
+		return
+	}
+	if l.far || !l.probing || l.limit >= farLimit {
 		return
 	}
 	l.far = true

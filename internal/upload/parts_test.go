@@ -5,6 +5,7 @@ import (
 	"context"
 	"hash/crc64"
 	"io"
+	"math"
 	"math/rand/v2"
 	"reflect"
 	"testing"
@@ -331,6 +332,35 @@ func TestLimiterOfAFarServer(t *testing.T) {
 	l.answered(far)
 	if _, limit := l.stats(); limit != farLimit {
 		t.Errorf("the limit is %d for a server that is far, want %d", limit, farLimit)
+	}
+}
+
+// TestLimiterOfAServerThatOnlySeemedFar asks for no more than it would of one
+// nearby: where the first answers were slow since nobody had a processor for
+// them, twice as many requests are no gain for being a little faster.
+func TestLimiterOfAServerThatOnlySeemedFar(t *testing.T) {
+	pace := func(n int) time.Duration {
+		return time.Duration(math.Pow(float64(n), 0.5) * 50 * float64(time.Millisecond))
+	}
+	for _, test := range []struct {
+		name        string
+		answers     []time.Duration
+		least, most int
+	}{
+		{"far", []time.Duration{2 * far, far}, 2 * farLimit, mostLimit},
+		{"near after all", []time.Duration{2 * far, far - 1}, farLimit, 2 * farLimit},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := newLimiter(0)
+				for _, took := range test.answers {
+					l.answered(took)
+				}
+				if peak := rounds(l, 40, pace); peak <= test.least || peak > test.most {
+					t.Errorf("the limit was %d, want more than %d and at most %d", peak, test.least, test.most)
+				}
+			})
+		})
 	}
 }
 
