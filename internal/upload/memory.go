@@ -115,17 +115,9 @@ func (p *pool) admit(ctx context.Context, streams int, reserve, extra int64) ([]
 	}
 	w.reserve, w.extra = int64(streams)*reserve, extra
 	p.mu.Lock()
-	p.admitting = append(p.admitting, w)
-	p.grant()
-	p.mu.Unlock()
-	if err := p.await(ctx, w); err != nil {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		if i := slices.Index(p.admitting, w); i >= 0 {
-			p.admitting = slices.Delete(p.admitting, i, i+1)
-			p.grant()
-		} else {
-			p.releaseLocked(w.accounts)
+	if granted, err := p.stand(ctx, &p.admitting, w); err != nil {
+		if granted {
+			p.release(w.accounts)
 		}
 		return nil, err
 	}
@@ -139,10 +131,6 @@ func newWaiter(a *account) *waiter {
 func (p *pool) release(accounts []*account) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.releaseLocked(accounts)
-}
-
-func (p *pool) releaseLocked(accounts []*account) {
 	p.admissions--
 	for _, a := range accounts {
 		p.reserved -= a.reserve
@@ -185,19 +173,11 @@ func (p *pool) expand(ctx context.Context, a *account, n int64) error {
 	p.admissions--
 	p.reserved -= a.reserve
 	p.change(a, func() { a.reserve = 0 })
-	p.admitting = append(p.admitting, w)
-	p.grant()
-	p.mu.Unlock()
-	err := p.await(ctx, w)
-	if err == nil {
-		return nil
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if i := slices.Index(p.admitting, w); i >= 0 {
-		p.admitting = slices.Delete(p.admitting, i, i+1)
+	granted, err := p.stand(ctx, &p.admitting, w)
+	if err != nil && !granted {
+		p.mu.Lock()
+		defer p.mu.Unlock()
 		p.admissions++ // it still is one, and will be released
-		p.grant()
 	}
 	return err
 }
@@ -304,24 +284,32 @@ func (p *pool) unclaim(a *account) {
 
 func (p *pool) queue(ctx context.Context, w *waiter) error {
 	p.mu.Lock()
-	p.taking = append(p.taking, w)
+	granted, err := p.stand(ctx, &p.taking, w)
+	if err != nil && granted && !w.claims { // the page came too late
+		p.give(w.account, p.filled(w.page))
+	}
+	return err
+}
+
+// stand has w wait in a queue until it is granted what it wants. It is called with the
+// lock held, and returns without. With an error it says whether w was granted that all
+// the same, too late.
+func (p *pool) stand(ctx context.Context, queue *[]*waiter, w *waiter) (granted bool, err error) {
+	*queue = append(*queue, w)
 	p.grant()
 	p.mu.Unlock()
-	err := p.await(ctx, w)
-	if err == nil {
-		return nil
+	if err = p.await(ctx, w); err == nil {
+		return true, nil
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	i := slices.Index(p.taking, w)
-	switch {
-	case i >= 0:
-		p.taking = slices.Delete(p.taking, i, i+1)
-		p.grant()
-	case !w.claims: // the page came too late
-		p.giveLocked(w.account, [][]byte{p.filled(w.page)})
+	i := slices.Index(*queue, w)
+	if i < 0 {
+		return true, err
 	}
-	return err
+	*queue = slices.Delete(*queue, i, i+1)
+	p.grant()
+	return false, err
 }
 
 // await waits for the grant. A waiter makes room itself when finished objects
