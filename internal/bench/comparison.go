@@ -65,6 +65,7 @@ type contestant struct {
 	command string // that must be installed; "" if none
 	procs   int    // GOMAXPROCS if not the comparison's
 	times   int64  // as much input; 0 as 1
+	pair    bool   // in two processes at once, each of which does all the work
 
 	// prepare, if set, does what comes before the work and is not measured.
 	prepare func(*site) error

@@ -182,6 +182,7 @@ var comparisons = []*comparison{
 			{name: "encoding/csv", run: rivalFilterSelectRename},
 			{name: "s3writer, two cores", ours: true, procs: 2, run: ourFilterSelectRename},
 			{name: "s3writer, Concurrent, two cores", ours: true, procs: 2, run: ourConcurrentFilter},
+			{name: "s3writer, two processes", ours: true, pair: true, run: ourFilterSelectRename},
 		},
 	},
 	{

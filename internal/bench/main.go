@@ -158,7 +158,11 @@ func (r *result) once(s settings, dataset, contestant int, server *serverProcess
 		return outcome{}, err
 	}
 	defer os.RemoveAll(out)
-	o, err := runProcess(task{
+	run := runProcess
+	if c.contestants[contestant].pair {
+		run = runPair
+	}
+	o, err := run(task{
 		Role: roleContestant, Comparison: c.name, Contestant: c.contestants[contestant].name,
 		Dataset: dataset, Data: s.data, Size: c.size(s.size), Endpoint: server.endpoints[c.sink], Profile: s.profile,
 		File: r.input.file, Folder: out,

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -32,9 +34,10 @@ type task struct {
 	Data       string   `json:"data,omitempty"`
 	Size       int64    `json:"size,omitempty"`
 	Endpoint   endpoint `json:"endpoint"`
-	Profile    string   `json:"profile,omitempty"` // folder
-	File       string   `json:"file,omitempty"`    // with the input
-	Folder     string   `json:"folder,omitempty"`  // for the output
+	Profile    string   `json:"profile,omitempty"`  // folder
+	File       string   `json:"file,omitempty"`     // with the input
+	Folder     string   `json:"folder,omitempty"`   // for the output
+	Together   bool     `json:"together,omitempty"` // with another: it says "ready" and begins when its input ends
 }
 
 // outcome is what a contestant's subprocess prints.
@@ -76,6 +79,56 @@ func runProcess(t task, procs int) (outcome, error) {
 	return o, json.Unmarshal(text, &o)
 }
 
+// runPair runs a contestant in two subprocesses at once and tells what each of the two
+// pieces of work took: half of the time until both were done.
+func runPair(t task, procs int) (outcome, error) {
+	t.Together = true
+	var cmds [2]*exec.Cmd
+	var begin [2]io.Closer
+	var answers [2]*bufio.Reader
+	for i := range cmds {
+		cmd, err := subprocess(t)
+		if err != nil {
+			return outcome{}, err
+		}
+		cmd.Env = append(cmd.Env, fmt.Sprintf("GOMAXPROCS=%d", procs))
+		cmd.Stderr = os.Stderr
+		in, err := cmd.StdinPipe()
+		if err != nil {
+			return outcome{}, err
+		}
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			return outcome{}, err
+		}
+		if err := cmd.Start(); err != nil {
+			return outcome{}, err
+		}
+		defer cmd.Process.Kill()
+		cmds[i], begin[i], answers[i] = cmd, in, bufio.NewReader(out)
+	}
+	for i := range cmds {
+		if line, err := answers[i].ReadString('\n'); line != ready {
+			return outcome{}, fmt.Errorf("%s: %s: not ready: %q, %w", t.Comparison, t.Contestant, line, err)
+		}
+	}
+	for i := range cmds {
+		begin[i].Close()
+	}
+	var pair [2]outcome
+	for i, cmd := range cmds {
+		if err := errors.Join(json.NewDecoder(answers[i]).Decode(&pair[i]), cmd.Wait()); err != nil {
+			return outcome{}, fmt.Errorf("%s: %s: %w", t.Comparison, t.Contestant, err)
+		}
+	}
+	o := pair[0]
+	o.Elapsed = max(pair[0].Elapsed, pair[1].Elapsed) / 2
+	o.CPU = (pair[0].CPU + pair[1].CPU) / 2
+	return o, nil
+}
+
+const ready = "ready\n"
+
 // perform does the task that this process was started for.
 func perform(text string) error {
 	var t task
@@ -114,6 +167,12 @@ func (t task) compete() (outcome, error) {
 	stop, err := t.profile()
 	if err != nil {
 		return outcome{}, err
+	}
+	if t.Together {
+		fmt.Print(ready)
+		if _, err := io.ReadAll(os.Stdin); err != nil {
+			return outcome{}, err
+		}
 	}
 	u, err := measure(func() error { return who.run(context.Background(), s) })
 	if err = errors.Join(err, stop()); err != nil {
