@@ -45,28 +45,34 @@ func ourScan(lengths func(*record.Batch) int) func(context.Context, *site) error
 // own steps do.
 func boundLengths(batch *record.Batch) (total int) {
 	v := batch.Source
-	text, gap, quote := v.Text, v.Gap, v.Dialect.Quote
 	var scratch []byte
 	for row := range batch.Rows {
 		bounds := v.Off[row*v.Stride:][:v.Fields+1]
-		whole := v.Whole(row)
-		begin := bounds[0]
-		for _, next := range bounds[1:] {
-			lo, hi := begin, next-gap
-			begin = next
-			if !whole {
-				var field string
-				field, scratch = v.Unquote(row, text[lo:hi], scratch)
-				total += len(field)
-				continue
-			}
-			// Nobody can foresee which fields have quotes: no branch on that.
-			var quotes uint32
-			if int(lo) < len(text) && text[lo] == quote {
-				quotes = 1
-			}
-			total += len(text[lo+quotes : hi-quotes])
+		if v.Whole(row) {
+			total += wholeLengths(v.Text, bounds, v.Gap, v.Dialect.Quote)
+			continue
 		}
+		for col, next := range bounds[1:] {
+			var field string
+			field, scratch = v.Unquote(row, v.Text[bounds[col]:next-v.Gap], scratch)
+			total += len(field)
+		}
+	}
+	return total
+}
+
+// wholeLengths is boundLengths for a row without doubled quotes.
+func wholeLengths(text string, bounds []uint32, gap uint32, quote byte) (total int) {
+	last := uint32(len(text) - 1) // an empty field may begin behind it: a separator is there then, no quote
+	begin := bounds[0]
+	for _, next := range bounds[1:] {
+		// Nobody can foresee which fields have quotes: no branch on that.
+		var quotes uint32
+		if text[min(begin, last)] == quote {
+			quotes = 1
+		}
+		total += int(next - gap - begin - 2*quotes)
+		begin = next
 	}
 	return total
 }
