@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -178,6 +181,53 @@ func TestSlowCommits(t *testing.T) {
 			})
 		})
 	}
+}
+
+// deadClient takes one object; then nobody can connect any more.
+type deadClient struct {
+	s3writer.Client
+	objects atomic.Int64
+	tried   sync.Map // keys of uploads that were to be begun
+}
+
+var errRefused = &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
+
+func (c *deadClient) PutObject(context.Context, *s3.PutObjectInput, ...func(*s3.Options)) (*s3.PutObjectOutput, error) {
+	if c.objects.Add(1) > 1 {
+		return nil, errRefused
+	}
+	return &s3.PutObjectOutput{ETag: aws.String(`"etag"`)}, nil
+}
+
+func (c *deadClient) CreateMultipartUpload(_ context.Context, in *s3.CreateMultipartUploadInput, _ ...func(*s3.Options)) (*s3.CreateMultipartUploadOutput, error) {
+	c.tried.Store(*in.Key, true)
+	return nil, errRefused
+}
+
+// TestOutageInACommit is not waited for by each of the objects that are kept for another one.
+func TestOutageInACommit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const n, atOnce = 2000, 256
+		client := &deadClient{}
+		w := mustNew(t, s3writer.WithClient(client), s3writer.WithAllOrNothing(), s3writer.WithConcurrency(4))
+		began := time.Now()
+		report, err := w.Write(t.Context(), manyTables("a", n)...)
+		if !errors.Is(err, s3writer.ErrPartialCommit) || report.Pending == nil {
+			t.Fatalf("got %v, pending %v", err, report.Pending)
+		}
+		if took := time.Since(began); took > 30*time.Second {
+			t.Errorf("Write took %v", took)
+		}
+		tried := 0
+		client.tried.Range(func(any, any) bool { tried++; return true })
+		if tried == 0 || tried > atOnce {
+			t.Errorf("%d objects were tried, want no more than are at once", tried)
+		}
+		client.objects.Store(-n) // it is there again
+		if _, err := w.Commit(t.Context(), report.Pending); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // distantClient is an S3 whose answers to aborts take a while.

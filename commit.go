@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/seed149ec23d/s3writer/internal/chain"
+	"github.com/seed149ec23d/s3writer/internal/upload"
 )
 
 const (
@@ -126,11 +127,13 @@ func settle(ctx context.Context, first *delivery, kept bool, ds ...*delivery) {
 	for i, d := range ds {
 		left[i] = slices.ContainsFunc(d.objects, (*object).unsettled)
 	}
+	retention, giveUp := context.WithCancel(ctx)
+	defer giveUp()
 	each(ds, func(d *delivery, o *object) error {
-		if kept {
-			o.retain(ctx, d)
-		} else {
+		if !kept {
 			o.abort(d)
+		} else if err := o.retain(retention, d); upload.IsOutage(err) {
+			giveUp() // each of the others would find out as slowly
 		}
 		return nil
 	})

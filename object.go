@@ -50,10 +50,12 @@ func (o *object) settled(d *delivery) {
 	o.pending = nil
 }
 
-// retain keeps an object for another commit.
-func (o *object) retain(ctx context.Context, d *delivery) {
-	o.pending.Retain(ctx)
+// retain keeps an object for another commit. The error says why that has to have its
+// bytes in memory.
+func (o *object) retain(ctx context.Context, d *delivery) error {
+	err := o.pending.Retain(ctx)
 	d.orphaned(o.pending.Leftover())
+	return err
 }
 
 // open opens one of the table's objects. Several goroutines may.

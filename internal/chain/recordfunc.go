@@ -105,6 +105,7 @@ type Emitter struct {
 	b       *record.Builder
 	source  record.Record // what is being processed; none in End
 	numbers []int64       // of the source's rows, for the errors of later steps
+	offsets []int64       // and where they begin, of a source of bytes
 	rows    int64
 	width   int   // fields of a row; noMore once none are taken
 	failed  error // why, if what was emitted could not be handed on
@@ -146,8 +147,11 @@ func (e *Emitter) EndRow() {
 	}
 	e.b.EndRow()
 	e.rows++
-	if e.source.Batch != nil {
-		e.numbers = append(e.numbers, e.source.Batch.Number(e.source.Row))
+	if b := e.source.Batch; b != nil {
+		e.numbers = append(e.numbers, b.Number(e.source.Row))
+		if b.Source != nil || b.Offsets != nil {
+			e.offsets = append(e.offsets, b.RowOffset(e.source.Row))
+		}
 	}
 	if e.b.Size() < 2*emitted && e.b.Rows() < 2*windowRows {
 		return
@@ -210,7 +214,8 @@ func (e *Emitter) flush() error {
 	}
 	b := e.b.Batch(e.schema)
 	if e.source.Batch != nil {
-		b.Numbers, e.numbers = e.numbers, nil
+		b.Numbers, b.Offsets = e.numbers, e.offsets
+		e.numbers, e.offsets = nil, nil
 	} else {
 		b.Numbers = make([]int64, b.Rows) // rows made at the end come from no row
 	}

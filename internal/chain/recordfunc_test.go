@@ -270,22 +270,22 @@ func TestRowNumbers(t *testing.T) {
 		place := fmt.Sprintf(`row %d: column "n": "x" is not an int64`, bad)
 		text := in(bad)
 		for _, test := range []struct {
-			name   string
-			steps  []chain.Step
-			want   string
-			offset bool
+			name  string
+			steps []chain.Step
+			want  string
 		}{
-			{"alone", []chain.Step{number}, "step 1 Typed: " + place, true},
-			{"behind Select", []chain.Step{chain.Select([]string{"n"}), number}, "step 2 Typed: " + place, true},
-			{"behind Filter", []chain.Step{keep, number}, "step 2 Typed: " + place, true},
-			{"behind a concurrent Filter", []chain.Step{keep.Concurrent(), number}, "step 2 Typed: " + place, true},
-			{"behind RowNumber", []chain.Step{keep, chain.RowNumber("row"), number}, "step 3 Typed: " + place, true},
-			{"behind RecordFunc", []chain.Step{keep, double, number}, "step 3 Typed: " + place, false},
-			{"behind a concurrent RecordFunc", []chain.Step{double.Concurrent(), number}, "step 2 Typed: " + place, false},
+			{"alone", []chain.Step{number}, "step 1 Typed: " + place},
+			{"behind Select", []chain.Step{chain.Select([]string{"n"}), number}, "step 2 Typed: " + place},
+			{"behind Filter", []chain.Step{keep, number}, "step 2 Typed: " + place},
+			{"behind a concurrent Filter", []chain.Step{keep.Concurrent(), number}, "step 2 Typed: " + place},
+			{"behind RowNumber", []chain.Step{keep, chain.RowNumber("row"), number}, "step 3 Typed: " + place},
+			{"behind RecordFunc", []chain.Step{keep, double, number}, "step 3 Typed: " + place},
+			{"behind a concurrent RecordFunc", []chain.Step{double.Concurrent(), number}, "step 2 Typed: " + place},
+			{"behind two of them", []chain.Step{double, double.Concurrent(), number}, "step 3 Typed: " + place},
 			{"in an encoder", []chain.Step{
 				chain.Filter(func(r record.Record) bool { return r.Get("n") == "x" }),
 				chain.Derive("n", func(record.Record) (record.Value, error) { return record.TextValue("\xff"), nil }),
-				chain.JSONLines()}, fmt.Sprintf(`step 3 JSONLines: row %d: column "n": not valid UTF-8: "\xff"`, bad), true},
+				chain.JSONLines()}, fmt.Sprintf(`step 3 JSONLines: row %d: column "n": not valid UTF-8: "\xff"`, bad)},
 		} {
 			for _, parallel := range []int{1, 4} {
 				t.Run(fmt.Sprint(test.name, " ", bad, " ", parallel), func(t *testing.T) {
@@ -293,7 +293,7 @@ func TestRowNumbers(t *testing.T) {
 					_, err := j.run(t, test.steps...)
 					wantError(t, err, test.want)
 					var e *chain.Error
-					if test.offset && (!errors.As(err, &e) || e.Offset != int64(5+width*(bad-1))) {
+					if !errors.As(err, &e) || e.Offset != int64(5+width*(bad-1)) {
 						t.Errorf("the offset is not %d, but in %#v", 5+width*(bad-1), err)
 					}
 				})

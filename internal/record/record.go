@@ -312,6 +312,10 @@ type Batch struct {
 	First   int64
 	Numbers []int64
 
+	// Offsets has what RowOffset returns, where Source does not tell: of rows
+	// that a step has made of those of a source; nil if that is not known either.
+	Offsets []int64
+
 	// Source is the vector whose text is the source's own bytes, and Offset
 	// where that text began in the source; nil for sources that are no bytes.
 	Source *Vector
@@ -366,7 +370,10 @@ func (b *Batch) Number(row int) int64 {
 
 // RowOffset returns where a physical row begins in its source, or -1.
 func (b *Batch) RowOffset(row int) int64 {
-	if b.Source == nil {
+	switch {
+	case b.Offsets != nil:
+		return b.Offsets[row]
+	case b.Source == nil:
 		return -1
 	}
 	return b.Offset + int64(b.Source.Off[row*b.Source.Stride])

@@ -295,6 +295,14 @@ func statusOf(err error) int {
 	return 0
 }
 
+// IsOutage tells whether an error is the server's own, whatever it is asked: it does
+// not answer, or not as it should.
+func IsOutage(err error) bool {
+	code, _ := codeOf(err)
+	status := statusOf(err)
+	return err != nil && (status == 0 && code == "" || status >= 500)
+}
+
 func headerOf(err error) http.Header {
 	var answer *smithyhttp.ResponseError
 	if errors.As(err, &answer) && answer.Response != nil && answer.Response.Response != nil {

@@ -120,8 +120,8 @@ var (
 // Retain readies an object for another commit, after one that failed or whose
 // outcome is not known. A body in memory leaves the budget: it is staged, if ctx
 // and the server allow that; else, and where the object may be there already, it
-// stays in memory of its own for as long as p.
-func (p *Pending) Retain(ctx context.Context) {
+// stays in memory of its own for as long as p. The error says why it could not be staged.
+func (p *Pending) Retain(ctx context.Context) error {
 	defer p.lock()()
 	p.caller = ctx // of the Write before nobody waits any more
 	if p.state == StateUnknown {
@@ -129,11 +129,17 @@ func (p *Pending) Retain(ctx context.Context) {
 		p.doubt, p.err = p.err, nil
 	}
 	if p.ended || p.err != nil || p.body == nil {
-		return
+		return nil
 	}
-	if p.doubtful || ctx.Err() != nil || p.stage(ctx) != nil {
+	if p.doubtful || ctx.Err() != nil {
+		p.own()
+		return nil
+	}
+	err := p.stage(ctx)
+	if err != nil {
 		p.own()
 	}
+	return err
 }
 
 // own takes the body's memory out of the pool.
