@@ -299,6 +299,35 @@ func admit(t *testing.T, e *Engine) *Admission {
 	return a
 }
 
+// commit finishes a stream and makes its object visible.
+func commit(t *testing.T, s *Stream) {
+	t.Helper()
+	p, err := s.Finish()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// wantUnharmed delivers an object while late writes to a page that was another's.
+func wantUnharmed(t *testing.T, b *bucket, e *Engine, late func()) {
+	t.Helper()
+	atRest(t, e)
+	body := data(2000)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if _, err := deliver(t.Context(), e, "other", body); err != nil {
+			t.Error(err)
+		}
+	})
+	late()
+	wg.Wait()
+	wantObject(t, b, "other", body)
+	atRest(t, e)
+}
+
 // data is n bytes that differ from place to place.
 func data(n int) []byte {
 	b := make([]byte, n)

@@ -260,13 +260,7 @@ func TestStreamsOfOneTableDoNotWaitForEachOther(t *testing.T) {
 		if _, err := s.Write(body[100+i:]); err != nil {
 			t.Fatal(err)
 		}
-		p, err := s.Finish()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := p.Commit(t.Context()); err != nil {
-			t.Fatal(err)
-		}
+		commit(t, s)
 		wantObject(t, b, fmt.Sprint(i), body)
 	}
 	a.Release()
@@ -298,13 +292,7 @@ func TestLargeStreamsOfOneTableDoNotWaitForEachOther(t *testing.T) {
 			}
 		}
 		for i, s := range streams {
-			p, err := s.Finish()
-			if err != nil {
-				t.Fatal(err)
-			}
-			if _, err := p.Commit(t.Context()); err != nil {
-				t.Fatal(err)
-			}
+			commit(t, s)
 			wantObject(t, b, fmt.Sprint(i), body)
 		}
 		a.Release()

@@ -155,13 +155,7 @@ func TestReadsOverlap(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := s.Finish()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := p.Commit(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	commit(t, s)
 	a.Release()
 	wantObject(t, b, "k", body)
 	atRest(t, e)
@@ -238,13 +232,7 @@ func TestReadsDoNotRunAhead(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
-	p, err := s.Finish()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := p.Commit(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	commit(t, s)
 	a.Release()
 	wantObject(t, b, "k", body)
 	atRest(t, e)
@@ -381,19 +369,7 @@ func TestStuckReadAtKeepsItsPage(t *testing.T) {
 			t.Errorf("orphan %v", o)
 		}
 		a.Release()
-		atRest(t, e)
-		body := data(2000)
-		var wg sync.WaitGroup
-		wg.Go(func() {
-			if _, err := deliver(t.Context(), e, "other", body); err != nil {
-				t.Error(err)
-			}
-		})
-		close(let)
-		wg.Wait()
-		returned.Wait()
-		wantObject(t, b, "other", body)
-		atRest(t, e)
+		wantUnharmed(t, b, e, func() { close(let); returned.Wait() })
 	}
 }
 

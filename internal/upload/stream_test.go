@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/iotest"
@@ -101,13 +100,7 @@ func TestLastPartProvesTheEnd(t *testing.T) {
 					if err != nil {
 						t.Fatal(err)
 					}
-					p, err := s.Finish()
-					if err != nil {
-						t.Fatal(err)
-					}
-					if _, err := p.Commit(t.Context()); err != nil {
-						t.Fatal(err)
-					}
+					commit(t, s)
 				} else {
 					if err == nil || !strings.Contains(err.Error(), "does not fit into 3 parts") {
 						t.Fatalf("error %v", err)
@@ -298,19 +291,7 @@ func TestStuckReadKeepsItsPage(t *testing.T) {
 		t.Errorf("orphan %v", o)
 	}
 	a.Release()
-	atRest(t, e)
-	body := data(2000)
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		if _, err := deliver(t.Context(), e, "other", body); err != nil {
-			t.Error(err)
-		}
-	})
-	close(let)
-	wg.Wait()
-	<-returned
-	wantObject(t, b, "other", body)
-	atRest(t, e)
+	wantUnharmed(t, b, e, func() { close(let); <-returned })
 }
 
 func TestCancelEndsEverything(t *testing.T) {
@@ -559,13 +540,7 @@ func TestPartsAreFilledBeforeTheUploadIsOpen(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
-	p, err := s.Finish()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := p.Commit(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	commit(t, s)
 	a.Release()
 	wantObject(t, b, "k", body)
 	atRest(t, e)
