@@ -3,7 +3,6 @@ package record
 import (
 	"bytes"
 	"encoding/csv"
-	"io"
 	"math/rand/v2"
 	"strings"
 	"sync"
@@ -57,14 +56,7 @@ func TestDecodeConcurrently(t *testing.T) {
 	s.Exact(true)
 	var good, bad atomic.Int64
 	var decoding sync.WaitGroup
-	for {
-		block, err := s.Next()
-		if err == io.EOF {
-			break
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
+	for block := range blocksIn(t, s) {
 		decoding.Go(func() {
 			b, rejected := s.Decode(block)
 			good.Add(int64(b.Rows))

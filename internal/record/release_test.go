@@ -3,6 +3,7 @@ package record
 import (
 	"fmt"
 	"io"
+	"iter"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -42,14 +43,7 @@ func TestReleaseInAnyOrder(t *testing.T) {
 				}
 				b.Release()
 			}
-			for {
-				block, err := s.Next()
-				if err == io.EOF {
-					break
-				}
-				if err != nil {
-					t.Fatal(err)
-				}
+			for block := range blocksIn(t, s) {
 				b, _ := s.Decode(block)
 				b.First = int64(row)
 				row += b.Rows
@@ -69,17 +63,32 @@ func TestReleaseInAnyOrder(t *testing.T) {
 	}
 }
 
+// blocksIn are what is left to be read of s.
+func blocksIn(t testing.TB, s *Scanner) iter.Seq[Block] {
+	return func(yield func(Block) bool) {
+		t.Helper()
+		for {
+			block, err := s.Next()
+			if err == io.EOF {
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !yield(block) {
+				return
+			}
+		}
+	}
+}
+
 // A table of any length is read into as much memory as there are blocks at once.
 func TestBlocksAreReused(t *testing.T) {
 	text, _ := numberedRows(5000)
 	const size = 8 << 10
 	s := NewScanner(strings.NewReader(text), Dialect{}.Resolve(), nil, size)
 	places, blocks := map[uintptr]bool{}, 0
-	for {
-		block, err := s.Next()
-		if err == io.EOF {
-			break
-		}
+	for block := range blocksIn(t, s) {
 		places[uintptr(unsafe.Pointer(unsafe.StringData(block.Text)))/size] = true
 		blocks++
 		b, _ := s.Decode(block)
@@ -134,11 +143,7 @@ func TestViewKeepsText(t *testing.T) {
 	text, want := numberedRows(2000)
 	s := NewScanner(strings.NewReader(text), Dialect{}.Resolve(), nil, 1000)
 	var kept [][]string
-	for {
-		block, err := s.Next()
-		if err == io.EOF {
-			break
-		}
+	for block := range blocksIn(t, s) {
 		b, _ := s.Decode(block)
 		view := b.View()
 		for r := range view.Records() {
@@ -167,11 +172,7 @@ func TestBadRowsKeepText(t *testing.T) {
 	s := NewScanner(strings.NewReader(text.String()), Dialect{}.Resolve(), nil, 500)
 	s.Exact(true)
 	var bad []BadRow
-	for {
-		block, err := s.Next()
-		if err == io.EOF {
-			break
-		}
+	for block := range blocksIn(t, s) {
 		b, rows := s.Decode(block)
 		bad = append(bad, rows...)
 		b.Release()

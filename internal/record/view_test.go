@@ -2,7 +2,6 @@ package record
 
 import (
 	"errors"
-	"io"
 	"slices"
 	"strconv"
 	"strings"
@@ -59,14 +58,7 @@ func TestKeptTextsAreTheirOwn(t *testing.T) {
 	}
 	s := NewScanner(strings.NewReader(text.String()), Dialect{}.Resolve(), nil, 8<<10)
 	var got []string
-	for {
-		block, err := s.Next()
-		if err == io.EOF {
-			break
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
+	for block := range blocksIn(t, s) {
 		b, _ := s.Decode(block)
 		view := b.View()
 		for r := range view.Records() {
