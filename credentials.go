@@ -403,7 +403,7 @@ func cached(p aws.CredentialsProvider) *aws.CredentialsCache {
 type keyed struct{ *aws.CredentialsCache }
 
 func (k keyed) Retrieve(ctx context.Context) (aws.Credentials, error) {
-	c, err := k.CredentialsCache.Retrieve(ctx)
+	c, err := k.CredentialsCache.Retrieve(upload.Aside(ctx))
 	if err == nil && !c.HasKeys() {
 		return c, errNoKeys
 	}

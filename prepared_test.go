@@ -2,15 +2,19 @@ package s3writer_test
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"regexp"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/seed149ec23d/s3writer"
 	"github.com/seed149ec23d/s3writer/s3writertest"
@@ -167,4 +171,151 @@ func TestPreparedRequestsCarryWhatWasWritten(t *testing.T) {
 	}
 	write(t, w, s3writer.NewTable("t.csv", io.MultiReader(bytes.NewReader(body))))
 	wantObject(t, srv, "t.csv", string(body))
+}
+
+// TestPreparedRequestsOfOneKeyID are signed with the secret of their own Writer: two servers
+// may have a user of the same name.
+func TestPreparedRequestsOfOneKeyID(t *testing.T) {
+	all := s3writertest.Allow{Actions: []string{"s3:*"}, Resources: []string{"*"}}
+	srvs := []*s3writertest.Server{newServer(t), newServer(t)}
+	var writers []*s3writer.Writer
+	for i, srv := range srvs {
+		secret := fmt.Sprint("secret of ", i)
+		srv.SetMinPartSize(1)
+		srv.AddKey("admin", secret, all)
+		writers = append(writers, mustNew(t, s3writer.WithEndpoint(srv.URL), s3writer.WithMiniature(64),
+			s3writer.WithCredentials(s3writer.StaticCredentials("admin", secret, ""))))
+	}
+	for _, w := range append(writers, writers...) {
+		deliverSome(t, w)
+	}
+}
+
+// TestPreparedRequestsOfLambda name the invocation that they are of.
+func TestPreparedRequestsOfLambda(t *testing.T) {
+	srv := newServer(t)
+	t.Setenv("AWS_LAMBDA_FUNCTION_NAME", "f")
+	w := newWriter(t, srv)
+	for _, id := range []string{"Root=1-a", "Root=1-b", "Root=1-c"} {
+		t.Setenv("_X_AMZN_TRACE_ID", id)
+		srv.Reset()
+		write(t, w, csv("t.csv", "id\n"))
+		if got := srv.Requests()[0].Header.Get("X-Amzn-Trace-Id"); got != id {
+			t.Errorf("the request is of %q, want %q", got, id)
+		}
+	}
+}
+
+// fickleProvider has credentials that end at once, so that every request asks for them,
+// and none any more when it is gone: it says so, or hangs.
+type fickleProvider struct {
+	id, secret string
+	hangs      bool
+	gone       atomic.Bool
+	asked      atomic.Int64
+}
+
+var errGone = errors.New("the role is gone")
+
+func (p *fickleProvider) Retrieve(ctx context.Context) (aws.Credentials, error) {
+	p.asked.Add(1)
+	if p.gone.Load() && p.hangs {
+		<-ctx.Done()
+		return aws.Credentials{}, ctx.Err()
+	}
+	if p.gone.Load() {
+		return aws.Credentials{}, errGone
+	}
+	return aws.Credentials{AccessKeyID: p.id, SecretAccessKey: p.secret, CanExpire: true, Expires: time.Now()}, nil
+}
+
+// fickle are two Writers, of the SDK's requests and of prepared ones, on their way to
+// losing their credentials.
+func fickle(t *testing.T, srv *s3writertest.Server, hangs bool) map[string]struct {
+	*s3writer.Writer
+	*fickleProvider
+} {
+	id, secret := srv.Credentials()
+	both := map[string]struct {
+		*s3writer.Writer
+		*fickleProvider
+	}{}
+	for _, kind := range []string{"sdk", "prepared"} {
+		p := &fickleProvider{id: id, secret: secret, hangs: hangs}
+		opts := []s3writer.Option{s3writer.WithCredentials(p), s3writer.WithConcurrency(1), s3writer.WithRegion(s3writertest.DefaultRegion)}
+		if kind == "sdk" {
+			cfg := srv.Config()
+			cfg.Credentials = nil
+			opts = append(opts, s3writer.WithAWSConfig(cfg))
+		} else {
+			opts = append(opts, s3writer.WithEndpoint(srv.URL))
+		}
+		w := mustNew(t, opts...)
+		write(t, w, csv("first.csv", "id\n"))
+		both[kind] = struct {
+			*s3writer.Writer
+			*fickleProvider
+		}{w, p}
+	}
+	return both
+}
+
+// TestPreparedRequestIsReadWithItsOwnCredentials: what S3 has refused is refused,
+// whatever becomes of the credentials meanwhile.
+func TestPreparedRequestIsReadWithItsOwnCredentials(t *testing.T) {
+	for _, hangs := range []bool{false, true} {
+		srv := newServer(t)
+		for kind, w := range fickle(t, srv, hangs) {
+			t.Run(fmt.Sprint(kind, " hangs ", hangs), func(t *testing.T) {
+				srv.Reset()
+				srv.Fail(s3writertest.Fault{Op: "PutObject", Status: http.StatusForbidden, Code: "AccessDenied", Hook: func(*http.Request) { w.gone.Store(true) }})
+				_, err := w.Write(t.Context(), csv("second.csv", "id\n"))
+				if !errors.Is(err, s3writer.ErrAccessDenied) || errors.Is(err, s3writer.ErrCommitUnknown) {
+					t.Errorf("got %v", err)
+				}
+				srv.ClearFaults()
+			})
+		}
+	}
+}
+
+// TestPreparedRequestAsksForCredentialsOnce also where there are none.
+func TestPreparedRequestAsksForCredentialsOnce(t *testing.T) {
+	srv := newServer(t)
+	var asked [2]int64
+	var texts [2]string
+	both := fickle(t, srv, false)
+	for i, kind := range []string{"sdk", "prepared"} {
+		w := both[kind]
+		w.gone.Store(true)
+		before := w.asked.Load()
+		_, err := w.Write(t.Context(), csv("second.csv", "id\n"))
+		if !errors.Is(err, errGone) {
+			t.Errorf("%s: got %v", kind, err)
+		}
+		asked[i], texts[i] = w.asked.Load()-before, fmt.Sprint(err)
+	}
+	if asked[0] != asked[1] || texts[0] != texts[1] {
+		t.Errorf("the SDK asks %d times:\n%s\nand we %d times:\n%s", asked[0], texts[0], asked[1], texts[1])
+	}
+}
+
+// TestStallAfterNewCredentials is noticed: the answer with these is not that to the request.
+func TestStallAfterNewCredentials(t *testing.T) {
+	srv := newServer(t)
+	const role = "arn:aws:iam::123456789012:role/r"
+	srv.AddRole(s3writertest.Role{ARN: role, Allow: []s3writertest.Allow{s3writertest.LeastPrivilege(bucket)}})
+	id, secret := srv.Credentials()
+	w := mustNew(t, s3writer.WithEndpoint(srv.URL), s3writer.WithMiniature(64), s3writer.WithCredentials(
+		s3writer.AssumeRole{RoleARN: role, Endpoint: srv.URL, Base: s3writer.StaticCredentials(id, secret, "")}))
+	write(t, w, csv("first.csv", "id\n"))
+	srv.ExpireSessions()
+	hung := make(chan struct{})
+	defer close(hung)
+	srv.Fail(s3writertest.Fault{Op: "PutObject", N: 2, Times: 1, Hang: hung}) // the try that follows on ExpiredToken
+	began := time.Now()
+	write(t, w, csv("second.csv", "id\n"))
+	if took := time.Since(began); took > 6*time.Second {
+		t.Errorf("the hung request was replaced after %v", took)
+	}
 }

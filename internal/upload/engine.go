@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 )
 
@@ -66,6 +67,7 @@ type Engine struct {
 	shared *Shared
 	pool   *pool // the shared one
 	slots  *limiter
+	signer *v4.Signer // of requests that were prepared
 
 	common    sync.Map               // settings of objects that differ in nothing but their key, by Content-Type
 	region    atomic.Pointer[string] // where the bucket is, once an answer has corrected the client's region
@@ -100,6 +102,7 @@ func newEngine(cfg Config, l limits, p pace) *Engine {
 		shared: shared,
 		pool:   shared.pool,
 		slots:  newLimiter(cfg.Concurrency),
+		signer: newSigner(),
 	}
 	e.slots.pauses = p.pauses
 	e.plain.Store(cfg.Profile.NoChecksum)

@@ -113,6 +113,8 @@ func newPrepared(req *http.Request, key string) *prepared {
 		return nil
 	case header.Get(sha256Header) == "", header.Get("X-Amz-Trailer") != "":
 		return nil
+	case header.Get("X-Amzn-Trace-Id") != "": // Lambda's, of each invocation its own
+		return nil
 	}
 	p.hashed = header.Get(sha256Header) != unsignedPayload
 	p.checksum = header.Get(crcHeader) != ""
@@ -209,7 +211,11 @@ func (p *part) sha256() string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-var signer = v4.NewSigner(func(o *v4.SignerOptions) { o.DisableURIPathEscaping = true }) // S3 has paths signed as they are
+// newSigner makes one for an engine, of one provider of credentials: it remembers what it has
+// derived from a secret by the access key ID alone.
+func newSigner() *v4.Signer {
+	return v4.NewSigner(func(o *v4.SignerOptions) { o.DisableURIPathEscaping = true }) // S3 has paths signed as they are
+}
 
 // send sends a part of an upload, or without one the object's only part, in a request
 // that was prepared, or by sdk, which is the call of the SDK for it.
@@ -237,16 +243,18 @@ func (e *Engine) send(ctx context.Context, s *settings, id string, p *part, a at
 // as the answer to its own call.
 func (e *Engine) sendPrepared(ctx context.Context, p *prepared, key, id string, a attempt, sdk func(context.Context, attempt) (answer, error)) (answer, error) {
 	credentials, err := e.cfg.Wire.Credentials.Retrieve(ctx)
+	// The SDK's call, if there is one, need not ask again: the answer might be another.
+	a.credentials = aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) { return credentials, err })
 	if err != nil {
 		return sdk(ctx, a) // which says so
 	}
 	req, hash := p.request(ctx, key, id, a.body)
-	if err := signer.SignHTTP(ctx, credentials, req, hash, p.service, p.region, time.Now()); err != nil {
+	if err := e.signer.SignHTTP(ctx, credentials, req, hash, p.service, p.region, time.Now()); err != nil {
 		return sdk(ctx, a)
 	}
-	res, err := e.cfg.Wire.HTTP.Do(req)
-	if err != nil {
-		return answer{}, unanswered(ctx, id, err)
+	res, failed := e.cfg.Wire.HTTP.Do(req)
+	if failed != nil {
+		return answer{}, unanswered(ctx, id, failed)
 	}
 	defer res.Body.Close()
 	if res.StatusCode == http.StatusOK && bodyless(res) {

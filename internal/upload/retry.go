@@ -13,6 +13,7 @@ import (
 	"net/http/httptrace"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -50,8 +51,11 @@ type request struct {
 type attempt struct {
 	used
 	engine *Engine
-	body   *body          // may be nil
-	http   aws.HTTPClient // instead of the client's own; may be nil
+	body   *body // may be nil
+
+	// Instead of the client's own; may be nil:
+	http        aws.HTTPClient
+	credentials aws.CredentialsProvider
 }
 
 // options are those of the attempt's call of the SDK's, which goes a hundred functions
@@ -63,6 +67,9 @@ func (a *attempt) options() []func(*s3.Options) {
 	opts := a.engine.options(a.body != nil, a.used)
 	if a.http != nil {
 		opts = append(opts, func(o *s3.Options) { o.HTTPClient = a.http })
+	}
+	if a.credentials != nil {
+		opts = append(opts, func(o *s3.Options) { o.Credentials = a.credentials })
 	}
 	return opts
 }
@@ -160,6 +167,7 @@ func (e *Engine) try(ctx context.Context, r *request, u used) (took time.Duratio
 		ctx, stop = outliving(ctx, e.hurry)
 		defer stop()
 	}
+	ctx = context.WithValue(ctx, callerKey{}, ctx)
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	watch := time.AfterFunc(e.pace.stall, func() { cancel(errStalled) })
@@ -173,8 +181,8 @@ func (e *Engine) try(ctx context.Context, r *request, u used) (took time.Duratio
 		}
 	}
 	r.began = time.Now()
-	connected := r.began
-	trace := httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected = time.Now() }}
+	var connected atomic.Int64 // after so long; somebody's client may take other requests first, which outlive this one
+	trace := httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected.Store(int64(time.Since(r.began))) }}
 	if r.name == opAbort && (e.slots.crowded() || e.shared.places.crowded()) {
 		ctx = context.WithValue(ctx, beyondKey{}, true)
 	}
@@ -191,7 +199,7 @@ func (e *Engine) try(ctx context.Context, r *request, u used) (took time.Duratio
 	}
 	err = r.sendSafely(httptrace.WithClientTrace(ctx, &trace), a)
 	if err == nil && (r.body == nil || r.body.size <= tiny) {
-		e.answeredIn(time.Since(connected))
+		e.answeredIn(time.Since(r.began) - time.Duration(connected.Load()))
 	}
 	if ended := time.Now(); r.body != nil {
 		if w != nil {
@@ -199,7 +207,7 @@ func (e *Engine) try(ctx context.Context, r *request, u used) (took time.Duratio
 		}
 		switch {
 		case r.body.own: // net/http may have it still
-			took = ended.Sub(connected)
+			took = ended.Sub(r.began) - time.Duration(connected.Load())
 		case !a.body.began.IsZero():
 			took = ended.Sub(a.body.began)
 		}
@@ -209,6 +217,27 @@ func (e *Engine) try(ctx context.Context, r *request, u used) (took time.Duratio
 	}
 	return took, err
 }
+
+// callerKey is where a request's context has the one that it was made of.
+type callerKey struct{}
+
+// Aside returns a context for requests that one of an engine's takes first, such as
+// those for its credentials: it ends with ctx, but nothing that watches that request
+// watches them.
+func Aside(ctx context.Context) context.Context {
+	if caller, ok := ctx.Value(callerKey{}).(context.Context); ok {
+		return aside{ctx, caller}
+	}
+	return ctx
+}
+
+// aside has the values of another context.
+type aside struct {
+	context.Context
+	values context.Context
+}
+
+func (a aside) Value(key any) any { return a.values.Value(key) }
 
 // sendSafely makes a panic of the client, or of what the caller has put into it,
 // an error: it may be in a goroutine of ours.
