@@ -65,7 +65,7 @@ func (o *options) connect(ctx context.Context) (*connection, error) {
 	}
 	if cfg.Credentials != nil {
 		cache := cached(cfg.Credentials)
-		cfg.Credentials = keyed{cache}
+		cfg.Credentials = keyed{cache, o.ambient()}
 		c.refresh = cache.Invalidate
 	}
 	c.client = s3.NewFromConfig(cfg, func(so *s3.Options) { o.address(so, c) })
@@ -87,6 +87,11 @@ func (o *options) ownClient() *connection {
 		}
 	}
 	return c
+}
+
+// ambient tells whether nobody brought credentials.
+func (o *options) ambient() bool {
+	return o.credentials == nil && (o.awsConfig == nil || o.awsConfig.Credentials == nil)
 }
 
 // config is the configuration of the SDK. The ambient one is loaded only where

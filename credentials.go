@@ -400,12 +400,18 @@ func cached(p aws.CredentialsProvider) *aws.CredentialsCache {
 
 // keyed is a cache, perhaps one that was given, whose empty credentials are an error:
 // the SDK would sign with them.
-type keyed struct{ *aws.CredentialsCache }
+type keyed struct {
+	*aws.CredentialsCache
+	ambient bool // it is the SDK's default chain
+}
 
 func (k keyed) Retrieve(ctx context.Context) (aws.Credentials, error) {
 	c, err := k.CredentialsCache.Retrieve(upload.Aside(ctx))
-	if err == nil && !c.HasKeys() {
+	switch {
+	case err == nil && !c.HasKeys():
 		return c, errNoKeys
+	case err != nil && k.ambient && ctx.Err() == nil:
+		err = fmt.Errorf("%w: give WithCredentials, or what the SDK's default chain looks for, such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY", err)
 	}
 	return c, err
 }

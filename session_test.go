@@ -8,6 +8,8 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
+	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -300,4 +302,44 @@ func TestPanickingCredentials(t *testing.T) {
 		w.CloseIdleConnections()
 	}
 	wantNothing(t, srv)
+}
+
+// TestNoAmbientCredentials says so, whatever the machine answers that might have had some: that
+// is not what S3 has answered.
+func TestNoAmbientCredentials(t *testing.T) {
+	for _, name := range []string{"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_ROLE_ARN",
+		"AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_EC2_METADATA_DISABLED"} {
+		t.Setenv(name, "")
+	}
+	t.Setenv("AWS_CONFIG_FILE", os.DevNull)
+	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", os.DevNull)
+	for _, status := range []int{http.StatusNotFound, http.StatusForbidden} {
+		t.Run(fmt.Sprint(status), func(t *testing.T) {
+			srv := newServer(t)
+			machine := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.Method == http.MethodPut {
+					w.Header().Set("X-Aws-Ec2-Metadata-Token-Ttl-Seconds", "21600")
+					io.WriteString(w, "token")
+					return
+				}
+				w.WriteHeader(status)
+			}))
+			t.Cleanup(machine.Close)
+			t.Setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", machine.URL)
+			w := mustNew(t, s3writer.WithEndpoint(srv.URL))
+			_, err := w.Write(t.Context(), csv("t.csv", "id\n"))
+			if !errors.Is(err, s3writer.ErrCredentials) || errors.Is(err, s3writer.ErrAccessDenied) || len(srv.Requests()) > 0 {
+				t.Errorf("%d requests, got %v", len(srv.Requests()), err)
+			}
+			for _, words := range []string{`table "t.csv": credentials refused: none could be had (get identity: `, "ec2imds",
+				"give WithCredentials, or what the SDK's default chain looks for, such as AWS_ACCESS_KEY_ID"} {
+				if !strings.Contains(fmt.Sprint(err), words) {
+					t.Errorf("got %v\nwithout %q", err, words)
+				}
+			}
+			if strings.Contains(fmt.Sprint(err), "AWS says") {
+				t.Errorf("S3 has said nothing: %v", err)
+			}
+		})
+	}
 }

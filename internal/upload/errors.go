@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strings"
 
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
@@ -81,7 +82,7 @@ func Explain(action, resource string, err error) error {
 	if known := explained(err); known != nil {
 		return known
 	}
-	if serviceOf(err) == "STS" && !strings.HasPrefix(action, "sts:") {
+	if serviceOf(err) == sts && !strings.HasPrefix(action, "sts:") {
 		action, resource = "sts:AssumeRole", "the role"
 	}
 	kind := kindOf(err)
@@ -153,6 +154,11 @@ func bucketOf(resource string) string {
 // answerText is the server's own words, or the cause without the SDK's layers
 // of wrapping where no server has spoken.
 func answerText(err error) string {
+	if elsewhere(err) {
+		var op *smithy.OperationError
+		errors.As(err, &op)
+		return op.Err.Error()
+	}
 	code, message := codeOf(err)
 	status := statusOf(err)
 	if code == "" && status == 0 {
@@ -214,7 +220,7 @@ func kindOf(err error) error {
 	code, _ := codeOf(err)
 	status := statusOf(err)
 	switch {
-	case isCredentialCode(code):
+	case isCredentialCode(code), elsewhere(err):
 		return ErrCredentials
 	case code == "NoSuchBucket", code == "NotFound": // the answer to HeadBucket has no words of its own
 		return ErrNoSuchBucket
@@ -257,6 +263,8 @@ func isExpired(code string) bool {
 func credentialFault(err error) string {
 	code, _ := codeOf(err)
 	switch {
+	case elsewhere(err):
+		return "none could be had"
 	case isExpired(code):
 		return "the session has expired and could not be refreshed"
 	case code == "RequestTimeTooSkewed":
@@ -328,6 +336,16 @@ func serviceOf(err error) (service string) {
 	}
 	return service
 }
+
+// elsewhere tells whether it was neither S3 nor STS that has answered, or has not: what the
+// credentials were to come from, such as the metadata service of a machine.
+func elsewhere(err error) bool {
+	service := serviceOf(err)
+	return service != "" && service != s3.ServiceID && service != sts
+}
+
+// sts is the SDK's name of it.
+const sts = "STS"
 
 // look panics if an error does, as a nil pointer of an error's type: then it panics
 // where that is expected.

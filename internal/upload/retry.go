@@ -519,7 +519,7 @@ func unsent(err error) class {
 	switch {
 	case errors.As(err, &dns) && dns.IsNotFound, isCertificate(err), isScheme(err):
 		return fatal
-	case code != "" && statusOf(err) != 0: // STS has answered
+	case code != "" && statusOf(err) != 0 && !elsewhere(err): // STS has answered
 		return refusal(&request{}, statusOf(err), code)
 	case isNetwork(err):
 		return transient
