@@ -207,7 +207,7 @@ func TestBadRows(t *testing.T) {
 		{"long row that is not trimmed", s3writer.CSV{Ragged: s3writer.RaggedPad}, "id,name\n1\n2,b,x\n",
 			`row 2 (byte 10): row has 3 fields, header has 2`},
 		{"byte order mark of UTF-16", s3writer.CSV{}, "\xff\xfei\x00d\x00\n\x00",
-			`source: the source begins with a UTF-16 byte order mark: convert it to UTF-8 first`},
+			`source: the source begins with a UTF-16 byte order mark: convert it to UTF-8 first, as FromCharset("utf-16") does`},
 		{"byte order mark of UTF-32", s3writer.CSV{}, "\x00\x00\xfe\xff\x00\x00\x00i",
 			`source: the source begins with a UTF-32 byte order mark: convert it to UTF-8 first`},
 	} {

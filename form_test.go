@@ -36,7 +36,7 @@ func TestForm(t *testing.T) {
 		{"encoder behind a compressor", []s3writer.Processor{s3writer.Zstd(), s3writer.JSONLines()}, nil,
 			[]string{`step 2 JSONLines: needs records, but Zstd before it leaves none; put JSONLines first`}},
 		{"second encoder", []s3writer.Processor{s3writer.JSONLines(), s3writer.FormatCSV(s3writer.CSV{})}, nil,
-			[]string{`step 2 FormatCSV: needs records, but JSONLines before it leaves none; put FormatCSV first`}},
+			[]string{`step 2 FormatCSV: writes the object, but JSONLines before it has written it already; leave one of them out`}},
 		{"second compressor", []s3writer.Processor{s3writer.Gzip(), s3writer.Zstd()}, nil,
 			[]string{`step 2 Zstd: compresses what Gzip before it has compressed already; leave one of them out`}},
 		{"second compressor behind a WriterFunc", []s3writer.Processor{s3writer.GzipLevel(9), s3writer.WriterFunc("", passWriter), s3writer.Gzip()}, nil,

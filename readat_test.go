@@ -487,7 +487,7 @@ func TestCopiesInUTF16(t *testing.T) {
 				srv := newServer(t)
 				report, err := newWriter(t, srv).Write(t.Context(), s3writer.NewTable(test.key, src, test.p...))
 				if test.refused {
-					wantText(t, err, fmt.Sprintf("s3writer: table %q: source: the source begins with a UTF-16 byte order mark: convert it to UTF-8 first", test.key))
+					wantText(t, err, fmt.Sprintf(`s3writer: table %q: source: the source begins with a UTF-16 byte order mark: convert it to UTF-8 first, as FromCharset("utf-16") does`, test.key))
 					wantNothing(t, srv)
 					return
 				}

@@ -52,7 +52,8 @@
 // # Errors
 //
 // Every failure of a table is an [*Error] that says where: table, step, row,
-// column, object. Write goes on with the other tables and joins the errors; use
+// column, object. Write goes on with the other tables and joins the errors, unless
+// two of the tables have one key: then none is begun. Use
 // errors.As for the first, errors.Is for the kinds, such as [ErrAccessDenied],
 // and the [Report] for each table. The complaints of [New], about options, and
 // [ErrNothingToWrite] are of no table.

@@ -95,26 +95,54 @@ func (s *sequence[T]) Columns(context.Context) ([]record.Column, error) {
 	return s.columns, nil
 }
 
-func (s *sequence[T]) Each(b *record.Builder, row func() error) error {
+func (s *sequence[T]) Each(b *record.Builder, row func() error) (err error) {
+	var failed error // why the sequence is to end
+	defer func() {
+		if v := recover(); v != nil {
+			if failed == nil {
+				panic(v)
+			}
+			err = goneOn(failed)
+		}
+	}()
 	var number int64
 	for fields, err := range s.seq {
 		number++
-		if err == nil && len(fields) != len(s.columns) {
-			err = fmt.Errorf("the record has %d fields, there are %d columns", len(fields), len(s.columns))
+		if failed = s.append(b, number, fields, err); failed == nil {
+			failed = row()
 		}
-		if err != nil {
-			return &chain.Error{Row: number, Offset: -1, Err: chain.Sound(err)}
-		}
-		for i, f := range fields {
-			if err := s.add(b, s.columns[i], f); err != nil {
-				return &chain.Error{Row: number, Offset: -1, Column: s.columns[i].Name, Err: err}
-			}
-		}
-		b.EndRow()
-		if err := row(); err != nil {
-			return err
+		if failed != nil {
+			return failed
 		}
 	}
+	return nil
+}
+
+// goneOn adds to the error of a sequence that it went on behind that, which panics.
+func goneOn(failed error) error {
+	place, ok := failed.(*chain.Error)
+	if !ok {
+		return failed
+	}
+	own := *place
+	own.Err = fmt.Errorf("%w; and the sequence went on behind that: it has to return when yield returns false", place.Err)
+	return &own
+}
+
+// append appends a record to b.
+func (s *sequence[T]) append(b *record.Builder, number int64, fields []T, err error) error {
+	if err == nil && len(fields) != len(s.columns) {
+		err = fmt.Errorf("the record has %d fields, there are %d columns", len(fields), len(s.columns))
+	}
+	if err != nil {
+		return &chain.Error{Row: number, Offset: -1, Err: chain.Sound(err)}
+	}
+	for i, f := range fields {
+		if err := s.add(b, s.columns[i], f); err != nil {
+			return &chain.Error{Row: number, Offset: -1, Column: s.columns[i].Name, Err: err}
+		}
+	}
+	b.EndRow()
 	return nil
 }
 

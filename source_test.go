@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"go/scanner"
 	"io"
+	"iter"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -498,5 +500,70 @@ func TestStringsStayValid(t *testing.T) {
 	})))
 	if !slices.Equal(got, want) {
 		t.Error("strings that were kept have changed")
+	}
+}
+
+// TestSpentReader makes no empty object of a reader that was read before, or that was
+// written and is not back at its beginning.
+func TestSpentReader(t *testing.T) {
+	file, err := os.CreateTemp(t.TempDir(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { file.Close() })
+	if _, err := file.WriteString("id\n1\n"); err != nil {
+		t.Fatal(err)
+	}
+	read := strings.NewReader("id\n1\n")
+	io.Copy(io.Discard, read)
+	for name, src := range map[string]io.Reader{"file": file, "reader": read, "section": io.NewSectionReader(strings.NewReader("id\n1\n"), 0, 5)} {
+		for _, p := range [][]s3writer.Processor{nil, {s3writer.Gzip()}, {s3writer.Select("id")}} {
+			t.Run(fmt.Sprint(name, p), func(t *testing.T) {
+				srv := newServer(t)
+				w := newWriter(t, srv)
+				if name == "section" { // is read by a table of its own
+					src = io.NewSectionReader(strings.NewReader("id\n1\n"), 0, 5)
+					write(t, w, s3writer.NewTable("first.csv", src))
+				}
+				before := len(srv.Keys(bucket))
+				_, err := w.Write(t.Context(), s3writer.NewTable("t.csv", src, p...))
+				wantText(t, err, `s3writer: table "t.csv": source: the reader stands at the end of its 5 bytes: go back to where they begin, or give another`)
+				if n := len(srv.Keys(bucket)); n != before {
+					t.Errorf("%d objects, want %d", n, before)
+				}
+			})
+		}
+	}
+	if _, err := file.Seek(3, io.SeekStart); err != nil {
+		t.Fatal(err)
+	}
+	srv := newServer(t)
+	write(t, newWriter(t, srv), s3writer.NewTable("rest.csv", file), csv("empty.csv", ""))
+	wantObject(t, srv, "rest.csv", "1\n")
+	wantObject(t, srv, "empty.csv", "")
+}
+
+// TestSequenceThatGoesOn behind its end is told so, and why it was to end.
+func TestSequenceThatGoesOn(t *testing.T) {
+	srv := newServer(t)
+	for _, test := range []struct {
+		name string
+		seq  iter.Seq2[[]string, error]
+		want string
+	}{
+		{"error", func(yield func([]string, error) bool) {
+			yield(nil, errBroken)
+			yield([]string{"1"}, nil)
+		}, "row 1: the line is broken"},
+		{"fields", func(yield func([]string, error) bool) {
+			yield([]string{"1"}, nil)
+			yield([]string{"1", "2"}, nil)
+			yield([]string{"1"}, nil)
+		}, "row 2: the record has 2 fields, there are 1 columns"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			_, err := newWriter(t, srv).Write(t.Context(), s3writer.NewTable("t.csv", s3writer.Records([]string{"id"}, test.seq)))
+			wantText(t, err, `s3writer: table "t.csv": `+test.want+"; and the sequence went on behind that: it has to return when yield returns false")
+		})
 	}
 }

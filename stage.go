@@ -256,6 +256,9 @@ func (w *Writer) mine(staged []*Staged) ([]*Staged, error) {
 
 func (t target) acceptAll(staged []*Staged) error {
 	for i, s := range staged {
+		if s.created.IsZero() {
+			return fmt.Errorf("staged document %d is empty: neither Stage nor Pending gives one, and JSON's null is none", i+1)
+		}
 		if err := t.accepts(s.target); err != nil {
 			return fmt.Errorf("staged document %d, of %s: %w", i+1, s.created.Format(time.RFC3339), err)
 		}

@@ -302,6 +302,7 @@ func TestCommitRefusesDocuments(t *testing.T) {
 		{"dry run", replaced(`"bucket":`, `"dryRun":true,"bucket":`), `it was staged by a dry run, which uploads nothing`},
 		{"twice", twice(string(valid)), `object "t.csv" was staged twice`},
 		{"none", nil, `nothing to write: no table was given`},
+		{"null", []string{"null"}, `staged document 1 is empty: neither Stage nor Pending gives one, and JSON's null is none`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var docs []*s3writer.Staged
@@ -321,6 +322,7 @@ func TestCommitRefusesDocuments(t *testing.T) {
 	}
 	for _, test := range []struct{ name, old, new, want string }{
 		{"version", `"version":1`, `"version":2`, `s3writer: the staged document has version 2; this version of the library reads 1 to 1`},
+		{"no document", `"version":1`, `"x":1`, `s3writer: this is no staged document: it has no version`},
 		{"no JSON", `"version"`, `version`, `invalid character 'v' looking for beginning of object key string`},
 		{"no upload ID", `"uploadId"`, `"x"`, `s3writer: the staged document is damaged: object "t.csv": it has no upload ID`},
 		{"no parts", `"parts"`, `"x"`, `s3writer: the staged document is damaged: object "t.csv": it has no parts`},

@@ -58,6 +58,9 @@ type stagedObject struct {
 // Report says what Stage did: its objects are Pending, and tables that failed
 // have their error. Of a document that was JSON, errors have their text only.
 func (s *Staged) Report() *Report {
+	if s == nil { // as a Report's Pending may be
+		return &Report{}
+	}
 	r := &Report{Duration: s.took, Orphans: s.orphans, Warnings: s.warnings}
 	for _, t := range s.tables {
 		table := t.report
@@ -166,6 +169,9 @@ func (s *Staged) UnmarshalJSON(data []byte) error {
 	var doc stagedDocument
 	if err := json.Unmarshal(data, &doc); err != nil {
 		return err
+	}
+	if doc.Version == 0 {
+		return errors.New("s3writer: this is no staged document: it has no version")
 	}
 	if doc.Version < 1 || doc.Version > stagedVersion {
 		return fmt.Errorf("s3writer: the staged document has version %d; this version of the library reads 1 to %d", doc.Version, stagedVersion)

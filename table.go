@@ -21,7 +21,9 @@ type Table struct {
 	// set its extension once: "orders.csv" with [Gzip] becomes
 	// "orders.csv.gz", with [JSONLines] "orders.jsonl"; a key that ends in
 	// the extension already keeps it. A key is valid UTF-8 of at most 1,024
-	// bytes, without control characters and "." or ".." segments.
+	// bytes, without control characters and "." or ".." segments. A slash that it
+	// begins with is the one behind the prefix; without a prefix it is part of the
+	// object's key, as it is for S3, and the Report warns of it.
 	Key string
 
 	// Source is read once, to its end. A plain reader is never closed by the
@@ -39,7 +41,8 @@ type Table struct {
 	// tells, and is then left at its end, also if the table fails. Its ReadAt
 	// is called by several goroutines at once, as io.ReaderAt allows. One that
 	// changes its size while it is read fails the table, and so does one that
-	// is not as long as it says, as under /sys. Everything else, a pipe, an
+	// is not as long as it says, as under /sys, and one that already stands at
+	// its end. Everything else, a pipe, an
 	// empty file, a type with a Read of its own around another's ReadAt, is
 	// read in sequence.
 	Source io.Reader
@@ -60,11 +63,14 @@ type Table struct {
 
 	// OnBadRow is asked about every row that is not well formed: nil leaves
 	// the row out and counts it, an error fails the table. Without it a bad
-	// row fails the table.
+	// row fails the table, if rows are read at all: with OnBadRow, Accept, Columns
+	// or CSV they are, also where no processor needs them, and the object is
+	// written anew, with LF and without a byte order mark.
 	OnBadRow func(BadRow) error
 
 	// Accept is asked after the source's clean end, before anything becomes
-	// visible; an error fails the table. Use it to compare counts.
+	// visible; an error fails the table. Use it to compare counts. So rows are
+	// counted, and read as with OnBadRow.
 	Accept func(TableReport) error
 }
 
@@ -110,9 +116,9 @@ type CSV struct {
 
 	NoQuote     bool // quotes are ordinary bytes, nothing is quoted
 	NoHeader    bool // no header row; columns are called col_1, col_2 … unless Table.Columns names them
-	CRLF        bool // written rows end in CRLF; both ends are always read
-	BOM         bool // objects begin with a UTF-8 byte order mark
-	QuoteAll    bool // every field but NULL is quoted
+	CRLF        bool // of FormatCSV only: rows end in CRLF; both ends are always read
+	BOM         bool // of FormatCSV only: objects begin with a UTF-8 byte order mark
+	QuoteAll    bool // of FormatCSV only: every field but NULL is quoted
 	LazyQuotes  bool // read a quote in an unquoted field, or a single one in a quoted field, as it stands
 	NullAsEmpty bool // write NULL and the empty string alike, for readers that know no NULL
 

@@ -46,6 +46,9 @@ func Test(p s3writer.Processor, in string, want ...Want) error {
 		if w.apply == nil {
 			return fmt.Errorf("processortest: %v: the zero Want wants nothing; make one with a function such as Rows", p)
 		}
+		if w.none {
+			return fmt.Errorf("processortest: %v: the function of a Want is nil", p)
+		}
 		w.apply(c)
 	}
 	if c.model == nil && c.objects == nil {
@@ -58,12 +61,15 @@ func Test(p s3writer.Processor, in string, want ...Want) error {
 }
 
 // Want says what is expected of a processor. Functions such as [Rows] make one; it may be used for any number of Tests.
-type Want struct{ apply func(*contract) }
+type Want struct {
+	apply func(*contract)
+	none  bool // its function is nil
+}
 
 // RowPreserving expects as many rows as came in, in order, and the values of each column that goes by a name of
 // before. It is what [Test] expects if neither [Rows] nor [Objects] is given.
 func RowPreserving() Want {
-	return Want{func(c *contract) { c.model = preserved }}
+	return Want{apply: func(c *contract) { c.model = preserved }}
 }
 
 // Rows expects the rows that model makes of those that came in: a second, simple description of what the processor
@@ -71,7 +77,7 @@ func RowPreserving() Want {
 // leaves several objects, their rows follow one another in the order of the keys. No Columns in what it returns: their
 // names are not compared.
 func Rows(model func(Table) Table) Want {
-	return Want{func(c *contract) {
+	return Want{none: model == nil, apply: func(c *contract) {
 		c.model = func(in, _ Table) (Table, Table) { return Table{}, model(in) }
 		c.exact = true
 	}}
@@ -81,36 +87,36 @@ func Rows(model func(Table) Table) Want {
 // and as [Undo] leaves them. Alone, it says nothing about the longer tables that [Test] makes of in; they are held to
 // the other promises. [Rows] says more.
 func Objects(contents ...string) Want {
-	return Want{func(c *contract) { c.objects = append([]string{}, contents...) }}
+	return Want{apply: func(c *contract) { c.objects = append([]string{}, contents...) }}
 }
 
 // Source says what the processor reads, where that is not CSV: of makes it from the CSV. s3writer.Decompress, say, is
 // tested with a function that compresses.
 func Source(of func(csv []byte) ([]byte, error)) Want {
-	return Want{func(c *contract) { c.source = of }}
+	return Want{none: of == nil, apply: func(c *contract) { c.source = of }}
 }
 
 // Undo says how to read what a s3writer.WriterFunc has written: a decryption for an encryption. gzip and zstd are
 // known by the keys' extensions, .gz and .zst, and need none.
 func Undo(wrap func(io.Reader) (io.Reader, error)) Want {
-	return Want{func(c *contract) { c.undo = wrap }}
+	return Want{none: wrap == nil, apply: func(c *contract) { c.undo = wrap }}
 }
 
 // Parse says how to read the format of a s3writer.EncoderFunc. CSV and JSON Lines need none.
 func Parse(parse func(object []byte) (Table, error)) Want {
-	return Want{func(c *contract) { c.parse = parse }}
+	return Want{none: parse == nil, apply: func(c *contract) { c.parse = parse }}
 }
 
 // Dialect says which CSV the processor writes, where it is not RFC 4180 with a header row. Of a dialect without a
 // header, columns go by their position.
 func Dialect(d s3writer.CSV) Want {
-	return Want{func(c *contract) { c.dialect = d }}
+	return Want{apply: func(c *contract) { c.dialect = d }}
 }
 
 // Varying allows that the bytes of an object differ from one delivery to the next, as an encryption's do. What they
 // are read back as, by [Undo] and [Parse], is compared instead.
 func Varying() Want {
-	return Want{func(c *contract) { c.varying = true }}
+	return Want{apply: func(c *contract) { c.varying = true }}
 }
 
 // contract is one Test.

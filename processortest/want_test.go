@@ -16,6 +16,10 @@ func TestArguments(t *testing.T) {
 		want []processortest.Want
 		says string
 	}{
+		"nil Rows":                     {want: []processortest.Want{processortest.Rows(nil)}, says: "the function of a Want is nil"},
+		"nil Undo":                     {want: []processortest.Want{processortest.Undo(nil)}, says: "the function of a Want is nil"},
+		"nil Parse":                    {want: []processortest.Want{processortest.Parse(nil)}, says: "the function of a Want is nil"},
+		"nil Source":                   {want: []processortest.Want{processortest.Source(nil)}, says: "the function of a Want is nil"},
 		"zero Want":                    {want: make([]processortest.Want, 1), says: "the zero Want wants nothing"},
 		"Objects of no table":          {want: []processortest.Want{processortest.Objects("")}, says: "no table was given"},
 		"a table that cannot be read":  {in: "a,b\n1\n", says: "the table to test with cannot be read: "},

@@ -149,6 +149,9 @@ func (p *Program) add(n, last *numbered) error {
 			p.records = append(p.records, *n)
 		}
 	case encoderStep:
+		if p.encoder != nil {
+			return fmt.Errorf("writes the object, but %s before it has written it already; leave one of them out", p.encoder.name)
+		}
 		if before > recordStep {
 			return needsRecords(n, last)
 		}

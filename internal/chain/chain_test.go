@@ -42,6 +42,19 @@ func TestCompile(t *testing.T) {
 	}
 }
 
+// TestTwoEncoders are one too many, in whatever order.
+func TestTwoEncoders(t *testing.T) {
+	for _, steps := range [][]chain.Step{
+		{chain.JSONLines(), chain.FormatCSV(record.Dialect{})},
+		{chain.FormatCSV(record.Dialect{}), chain.JSONLines()},
+		{chain.JSONLines(), chain.Gzip(-1), chain.JSONLines()},
+	} {
+		_, errs := chain.Compile(steps)
+		first, last := steps[0].Name(), steps[len(steps)-1].Name()
+		wantError(t, errors.Join(errs...), fmt.Sprintf("step %d %s: writes the object, but %s before it has written it already; leave one of them out", len(steps), last, first))
+	}
+}
+
 // TestProgram is what a compiled chain says of itself.
 func TestProgram(t *testing.T) {
 	encoder := chain.EncoderFunc(".parquet", func(io.Writer, []record.Column) (chain.Encoder, error) { return nil, nil })

@@ -85,6 +85,7 @@ func (s *source) openBytes() (io.Reader, error) {
 		if err == nil {
 			s.keep(closer)
 			s.raw = r
+			err = spent(r)
 		}
 		return r, err
 	})
@@ -101,6 +102,23 @@ func (s *source) openBytes() (io.Reader, error) {
 		r = &stepReader{careful{r: above}, step}
 	}
 	return r, nil
+}
+
+// spent tells a reader that stands at the end of what it has: another table has read it,
+// or who wrote it did not go back. Nobody wants the empty object that would become of it.
+func spent(r io.Reader) error {
+	seeker, ok := r.(io.Seeker)
+	if !ok || overrides(r) {
+		return nil
+	}
+	at, err := seeker.Seek(0, io.SeekCurrent)
+	if err != nil || at == 0 {
+		return nil
+	}
+	if size, ok := sizeOf(r)(); ok && size > 0 && at >= size {
+		return fmt.Errorf("the reader stands at the end of its %d bytes: go back to where they begin, or give another", size)
+	}
+	return nil
 }
 
 // keep remembers what has to be closed.

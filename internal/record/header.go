@@ -78,7 +78,11 @@ func (s *Scanner) skipMark() error {
 func CheckMark(begin string) error {
 	for _, f := range foreignMarks {
 		if strings.HasPrefix(begin, f.mark) {
-			return fmt.Errorf("the source begins with a %s byte order mark: convert it to UTF-8 first", f.encoding)
+			advice := ""
+			if f.encoding == "UTF-16" {
+				advice = `, as FromCharset("utf-16") does`
+			}
+			return fmt.Errorf("the source begins with a %s byte order mark: convert it to UTF-8 first%s", f.encoding, advice)
 		}
 	}
 	return nil

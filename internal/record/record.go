@@ -10,7 +10,10 @@ package record
 import (
 	"fmt"
 	"iter"
+	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 	"unsafe"
 )
 
@@ -159,12 +162,39 @@ func (e *UnknownColumnError) Error() string {
 			names = append(names, "…")
 			break
 		}
-		names = append(names, c.Name)
+		names = append(names, visible(c.Name))
 	}
 	if len(names) == 0 {
 		return fmt.Sprintf("no column %q: there are no columns", e.Name)
 	}
-	return fmt.Sprintf("no column %q: there are %s", e.Name, strings.Join(names, ", "))
+	return fmt.Sprintf("no column %q: there are %s%s", e.Name, strings.Join(names, ", "), compressed(e.Columns[0].Name))
+}
+
+// visible is a column's name for an error: in quotes unless it cannot be mistaken, and
+// not all of it if that is no name.
+func visible(name string) string {
+	const most = 64
+	plain := name != "" && strings.IndexFunc(name, func(r rune) bool {
+		return r != ' ' && !unicode.IsPrint(r) || r == ',' || r == '"' || r == utf8.RuneError
+	}) < 0 && name == strings.TrimSpace(name)
+	more := ""
+	if len(name) > most {
+		name, more = strings.ToValidUTF8(name[:most], ""), "…"
+	}
+	if plain {
+		return name + more
+	}
+	return strconv.Quote(name) + more
+}
+
+// compressed is advice about a source whose first name is none.
+func compressed(name string) string {
+	for format, magic := range map[string]string{"gzip": "\x1f\x8b", "zstd": "\x28\xb5\x2f\xfd"} {
+		if strings.HasPrefix(name, magic) {
+			return fmt.Sprintf("; the source looks like %s: put Decompress first", format)
+		}
+	}
+	return ""
 }
 
 // Value is text or NULL. The zero Value is NULL.

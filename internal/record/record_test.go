@@ -142,3 +142,25 @@ func TestNewRefsAreNobodyElses(t *testing.T) {
 		t.Errorf("the batch reads %q, want 2", got)
 	}
 }
+
+// TestUnknownColumn shows the names there are such that they can be told apart, whatever
+// stood where a header was expected.
+func TestUnknownColumn(t *testing.T) {
+	for _, tt := range []struct {
+		names []string
+		want  string
+	}{
+		{nil, "there are no columns"},
+		{[]string{"id", "měsíc", "unit price"}, "there are id, měsíc, unit price"},
+		{[]string{"id, b", " c ", "", `"d"`}, `there are "id, b", " c ", "", "\"d\""`},
+		{[]string{"a\nb", "\x1b[31mred", "\xff"}, `there are "a\nb", "\x1b[31mred", "\xff"`},
+		{[]string{strings.Repeat("x", 100)}, "there are " + strings.Repeat("x", 64) + "…"},
+		{[]string{"\x1f\x8b\b"}, `there are "\x1f\x8b\b"; the source looks like gzip: put Decompress first`},
+		{[]string{"\x28\xb5\x2f\xfd"}, `there are "(\xb5/\xfd"; the source looks like zstd: put Decompress first`},
+	} {
+		_, err := textColumns(tt.names, true).Lookup("x")
+		if want := `no column "x": ` + tt.want; err == nil || err.Error() != want {
+			t.Errorf("got  %v\nwant %s", err, want)
+		}
+	}
+}
