@@ -85,7 +85,8 @@ func Typed(column string, t Type) Processor { return step(chain.Typed(column, re
 // RecordStep is a step of your own on records, opened for one table.
 type RecordStep struct {
 	// Columns are those of the records that leave the step; nil: the ones
-	// that came in.
+	// that came in. Their types are the step's word: what it emits is not checked
+	// here, but where it matters, as by [JSONLines]; a [Typed] behind it does.
 	Columns []Column
 
 	// Row is called with every record, in order. It emits any number of

@@ -47,9 +47,11 @@ func (v Value) String() string { return v.v.String() }
 func (v Value) IsNull() bool { return v.v.IsNull() }
 
 // Record is one row of a table, as a callback sees it. It is valid during the
-// call, in the goroutine that was called; the strings it returns stay valid for
-// ever. One kept string may keep those of other records in memory as well, 32
-// KiB or a batch of them: strings.Clone what you collect.
+// call, in the goroutine that was called: what is kept and used later fails, but
+// may go unnoticed in a table of a few rows, which package processortest finds. The
+// strings it returns stay valid for ever. One kept string may keep those of other
+// records in memory as well, 32 KiB or a batch of them: strings.Clone what you
+// collect.
 type Record struct{ r record.Record }
 
 // Get returns the text of the column called name; NULL reads as "". A name
