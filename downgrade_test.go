@@ -138,6 +138,24 @@ func TestNoDowngrade(t *testing.T) {
 	}
 }
 
+// TestDowngradeInVain is undone: the server knows checksums, but not If-None-Match, and does
+// not say which of them it means.
+func TestDowngradeInVain(t *testing.T) {
+	srv := newServer(t)
+	srv.Fail(s3writertest.Fault{Op: "PutObject", Code: "NotImplemented", Status: 501, Message: "A header you provided implies functionality that is not implemented"})
+	w := newWriter(t, srv, s3writer.WithNoOverwrite())
+	report, err := w.Write(t.Context(), csv("t.csv", "id\n1\n"))
+	if err == nil || !strings.Contains(err.Error(), "NotImplemented") || report.Warnings != nil || srv.Count("PutObject") != 2 {
+		t.Errorf("%d requests, warnings %q: %v", srv.Count("PutObject"), report.Warnings, err)
+	}
+	srv.ClearFaults()
+	srv.Reset()
+	write(t, w, csv("t.csv", "id\n1\n"))
+	if r := srv.Requests()[0]; r.Header.Get("X-Amz-Checksum-Crc64nvme") == "" {
+		t.Errorf("%s is sent without its checksum", r.Op)
+	}
+}
+
 // TestWarnings are in the Report, each once.
 func TestWarnings(t *testing.T) {
 	srv := newServer(t)

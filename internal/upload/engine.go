@@ -330,6 +330,15 @@ func (e *Engine) downgrade(sentChecksums bool, why error) bool {
 	return true
 }
 
+// exonerate sends checksum headers again: it was something else that the server does
+// not know, such as If-None-Match.
+func (e *Engine) exonerate() {
+	e.rejection.Store(nil)
+	if e.plain.CompareAndSwap(true, false) {
+		e.cfg.Logger.Warn("server does not reject CRC-64/NVME checksums after all; going on with them", "bucket", e.cfg.Bucket)
+	}
+}
+
 // resource is the ARN of an object, for messages.
 func (e *Engine) resource(key string) string {
 	if strings.HasPrefix(e.cfg.Bucket, "arn:") {

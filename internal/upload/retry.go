@@ -286,6 +286,7 @@ func (e *Engine) hurry() time.Duration {
 type tries struct {
 	began                     time.Time
 	failed, expired, adjusted int
+	plain                     bool // the next one is without checksum headers, to see whether these are the problem
 }
 
 // again decides whether another try makes sense, and after which pause.
@@ -301,8 +302,13 @@ func (e *Engine) again(ctx context.Context, r *request, t *tries, u used, v verd
 		t.adjusted++
 		return t.adjusted <= most && e.relocate(u.region, v.region), 0
 	case unchecked:
+		if t.plain { // the answer is the same without them
+			e.exonerate()
+			return false, 0
+		}
 		t.adjusted++
-		return t.adjusted <= most && e.downgrade(u.checksums, err), 0
+		t.plain = t.adjusted <= most && e.downgrade(u.checksums, err)
+		return t.plain, 0
 	case expired:
 		t.expired++
 		if t.expired > most {
