@@ -395,3 +395,27 @@ func (c *chunked) next() error {
 	}
 	return err
 }
+
+// TestProcesses run a contestant alone and two of them at once: each does all the work.
+func TestProcesses(t *testing.T) {
+	work := task{Role: roleContestant, Comparison: "filter-select-rename", Contestant: "s3writer", Data: t.TempDir(), Size: mib}
+	alone, err := runProcess(work, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	work.Contestant = "s3writer, two processes"
+	pair, err := runPair(work, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if alone.Sent == 0 || pair.Sent != alone.Sent || pair.Elapsed <= 0 || pair.CPU <= 0 {
+		t.Errorf("alone %+v, of two %+v", alone, pair)
+	}
+	work.Contestant = "nobody"
+	if _, err := runProcess(work, 1); err == nil {
+		t.Error("nobody has done it")
+	}
+	if _, err := runPair(work, 1); err == nil {
+		t.Error("two of nobody have done it")
+	}
+}

@@ -63,68 +63,75 @@ func subprocess(t task) (*exec.Cmd, error) {
 	return cmd, nil
 }
 
-// runProcess runs one contestant once, in a subprocess.
-func runProcess(t task, procs int) (outcome, error) {
+// running is a contestant's subprocess that has begun.
+type running struct {
+	task    task
+	cmd     *exec.Cmd
+	begin   io.Closer // what a task that is Together waits for
+	answers *bufio.Reader
+}
+
+func start(t task, procs int) (*running, error) {
 	cmd, err := subprocess(t)
 	if err != nil {
-		return outcome{}, err
+		return nil, err
 	}
 	cmd.Env = append(cmd.Env, fmt.Sprintf("GOMAXPROCS=%d", procs))
 	cmd.Stderr = os.Stderr
-	text, err := cmd.Output()
+	in, err := cmd.StdinPipe()
 	if err != nil {
-		return outcome{}, fmt.Errorf("%s: %s: %w", t.Comparison, t.Contestant, err)
+		return nil, err
 	}
-	var o outcome
-	return o, json.Unmarshal(text, &o)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	return &running{t, cmd, in, bufio.NewReader(out)}, cmd.Start()
+}
+
+// outcome waits for the end.
+func (r *running) outcome() (o outcome, err error) {
+	if err = errors.Join(json.NewDecoder(r.answers).Decode(&o), r.cmd.Wait()); err != nil {
+		err = fmt.Errorf("%s: %s: %w", r.task.Comparison, r.task.Contestant, err)
+	}
+	return o, err
+}
+
+// runProcess runs one contestant once, in a subprocess.
+func runProcess(t task, procs int) (outcome, error) {
+	r, err := start(t, procs)
+	if err != nil {
+		return outcome{}, err
+	}
+	return r.outcome()
 }
 
 // runPair runs a contestant in two subprocesses at once and tells what each of the two
 // pieces of work took: half of the time until both were done.
 func runPair(t task, procs int) (outcome, error) {
 	t.Together = true
-	var cmds [2]*exec.Cmd
-	var begin [2]io.Closer
-	var answers [2]*bufio.Reader
-	for i := range cmds {
-		cmd, err := subprocess(t)
+	var pair [2]*running
+	for i := range pair {
+		r, err := start(t, procs)
 		if err != nil {
 			return outcome{}, err
 		}
-		cmd.Env = append(cmd.Env, fmt.Sprintf("GOMAXPROCS=%d", procs))
-		cmd.Stderr = os.Stderr
-		in, err := cmd.StdinPipe()
-		if err != nil {
-			return outcome{}, err
-		}
-		out, err := cmd.StdoutPipe()
-		if err != nil {
-			return outcome{}, err
-		}
-		if err := cmd.Start(); err != nil {
-			return outcome{}, err
-		}
-		defer cmd.Process.Kill()
-		cmds[i], begin[i], answers[i] = cmd, in, bufio.NewReader(out)
+		defer r.cmd.Process.Kill()
+		pair[i], t.Profile = r, "" // one profile is enough
 	}
-	for i := range cmds {
-		if line, err := answers[i].ReadString('\n'); line != ready {
+	for _, r := range pair {
+		if line, err := r.answers.ReadString('\n'); line != ready {
 			return outcome{}, fmt.Errorf("%s: %s: not ready: %q, %w", t.Comparison, t.Contestant, line, err)
 		}
 	}
-	for i := range cmds {
-		begin[i].Close()
+	for _, r := range pair {
+		r.begin.Close()
 	}
-	var pair [2]outcome
-	for i, cmd := range cmds {
-		if err := errors.Join(json.NewDecoder(answers[i]).Decode(&pair[i]), cmd.Wait()); err != nil {
-			return outcome{}, fmt.Errorf("%s: %s: %w", t.Comparison, t.Contestant, err)
-		}
-	}
-	o := pair[0]
-	o.Elapsed = max(pair[0].Elapsed, pair[1].Elapsed) / 2
-	o.CPU = (pair[0].CPU + pair[1].CPU) / 2
-	return o, nil
+	first, err := pair[0].outcome()
+	second, failed := pair[1].outcome()
+	first.Elapsed = max(first.Elapsed, second.Elapsed) / 2
+	first.CPU = (first.CPU + second.CPU) / 2
+	return first, errors.Join(err, failed)
 }
 
 const ready = "ready\n"
