@@ -102,7 +102,7 @@ func (s *sequence[T]) Each(b *record.Builder, row func() error) (err error) {
 			if failed == nil {
 				panic(v)
 			}
-			err = goneOn(failed)
+			err = thenPanicked(failed, v)
 		}
 	}()
 	var number int64
@@ -118,14 +118,15 @@ func (s *sequence[T]) Each(b *record.Builder, row func() error) (err error) {
 	return nil
 }
 
-// goneOn adds to the error of a sequence that it went on behind that, which panics.
-func goneOn(failed error) error {
+// thenPanicked adds to the error of a sequence that it panicked behind that, as one
+// does that goes on.
+func thenPanicked(failed error, v any) error {
 	place, ok := failed.(*chain.Error)
 	if !ok {
 		return failed
 	}
 	own := *place
-	own.Err = fmt.Errorf("%w; and the sequence went on behind that: it has to return when yield returns false", place.Err)
+	own.Err = fmt.Errorf("%w; and then the sequence, which has to return when yield returns false, panicked: %v", place.Err, v)
 	return &own
 }
 

@@ -563,7 +563,8 @@ func TestSequenceThatGoesOn(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			_, err := newWriter(t, srv).Write(t.Context(), s3writer.NewTable("t.csv", s3writer.Records([]string{"id"}, test.seq)))
-			wantText(t, err, `s3writer: table "t.csv": `+test.want+"; and the sequence went on behind that: it has to return when yield returns false")
+			wantText(t, err, `s3writer: table "t.csv": `+test.want+"; and then the sequence, which has to return when yield returns false, panicked: "+
+				"runtime error: range function continued iteration after function for loop body returned false")
 		})
 	}
 }
