@@ -102,7 +102,7 @@ type slowClient struct {
 
 func (c *slowClient) PutObject(context.Context, *s3.PutObjectInput, ...func(*s3.Options)) (*s3.PutObjectOutput, error) {
 	c.once.Do(c.first)
-	time.Sleep(50 * time.Second)
+	time.Sleep(50 * time.Second) // of a bubble's clock
 	return &s3.PutObjectOutput{ETag: aws.String(`"etag"`)}, nil
 }
 
@@ -120,7 +120,7 @@ func (c *hungClient) PutObject(ctx context.Context, _ *s3.PutObjectInput, _ ...f
 		<-ctx.Done()
 		return nil, ctx.Err()
 	}
-	time.Sleep(80 * time.Second)
+	time.Sleep(80 * time.Second) // of a bubble's clock
 	return &s3.PutObjectOutput{ETag: aws.String(`"etag"`)}, nil
 }
 

@@ -462,9 +462,9 @@ func TestCachedRefreshesBeforeTheEnd(t *testing.T) {
 			p := &sessions{lasts: test.lasts}
 			c := cached(p)
 			expectSession(t, c, "session-1")
-			time.Sleep(test.keeps)
+			time.Sleep(test.keeps) // of the bubble's clock
 			expectSession(t, c, "session-1")
-			time.Sleep(test.refreshes - test.keeps)
+			time.Sleep(test.refreshes - test.keeps) // of the bubble's clock
 			var all sync.WaitGroup
 			for range 8 {
 				all.Go(func() { expectSession(t, c, "session-2") })
@@ -483,18 +483,18 @@ func TestCachedGoesOnWhileTheSessionLasts(t *testing.T) {
 		c := cached(p)
 		expectSession(t, c, "session-1")
 		p.fails = errors.New("STS is away")
-		time.Sleep(57 * time.Minute)
+		time.Sleep(57 * time.Minute) // of the bubble's clock
 		expectSession(t, c, "session-1")
 		expectSession(t, c, "session-1")
 		if p.asked != 2 {
 			t.Errorf("asked %d times, want 2: not at every use", p.asked)
 		}
-		time.Sleep(refreshAgain)
+		time.Sleep(refreshAgain) // of the bubble's clock
 		expectSession(t, c, "session-1")
 		if p.asked != 3 {
 			t.Errorf("asked %d times, want 3: again after %v", p.asked, refreshAgain)
 		}
-		time.Sleep(3 * time.Minute)
+		time.Sleep(3 * time.Minute) // of the bubble's clock
 		if _, err := c.Retrieve(t.Context()); !errors.Is(err, p.fails) {
 			t.Errorf("error %v after the session's end, want %v", err, p.fails)
 		}

@@ -46,17 +46,11 @@ func blocksOf(b *testing.B, text []byte) (*Scanner, []Block) {
 	b.Helper()
 	s := NewScanner(bytes.NewReader(text), Dialect{}.Resolve(), nil, 512<<10)
 	var blocks []Block
-	for {
-		block, err := s.Next()
-		if err == io.EOF {
-			return s, blocks
-		}
-		if err != nil {
-			b.Fatal(err)
-		}
+	for block := range blocksIn(b, s) {
 		block.memory = nil // it is decoded more than once
 		blocks = append(blocks, block)
 	}
+	return s, blocks
 }
 
 func BenchmarkNext(b *testing.B) {
@@ -187,14 +181,7 @@ func filterSelect(b *testing.B, text []byte, column, value string, keep []int) {
 	}
 	selected := NewSchema(columns, true)
 	out := make([]byte, 0, 1<<20)
-	for {
-		block, err := s.Next()
-		if err == io.EOF {
-			return
-		}
-		if err != nil {
-			b.Fatal(err)
-		}
+	for block := range blocksIn(b, s) {
 		batch, _ := s.Decode(block)
 		selection := make([]int32, 0, batch.Rows)
 		for i := range batch.Rows {
