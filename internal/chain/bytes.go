@@ -10,7 +10,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// ByteSink takes the bytes of one object, from one goroutine. Exactly one of
+// ByteSink takes the bytes of one object, from one goroutine at a time. Exactly one of
 // Finish and Abort is called, last. Finish releases everything below it even
 // when it fails.
 type ByteSink interface {

@@ -21,8 +21,8 @@ type Object struct {
 // divider sends the rows of a table to the objects they belong in. What goes
 // where depends on the rows and their order alone, never on who was faster.
 //
-// Jobs group and encode their rows in goroutines of their own; the divider
-// takes the pieces in order. Without partitions they go straight into the
+// Jobs group and encode their rows before their turn; the divider takes the pieces
+// in order. Without partitions they go straight into the
 // object. The rows of partitions wait in memory until there are enough of them,
 // or no more: an open object costs a part and a codec, and there may be ten
 // thousand values.
@@ -99,7 +99,7 @@ type piece struct {
 	end   int // in the job's output; where it begins, the piece before ends
 }
 
-// pack is the divider's part of a job's own goroutine.
+// pack is the divider's part of what needs no order.
 func (d *divider) pack(j *job) error {
 	g := groupers.Get().(*grouper)
 	defer groupers.Put(g)
@@ -144,7 +144,7 @@ func (d *divider) encode(j *job) error {
 
 // write takes the rows of a job to their objects.
 func (d *divider) write(j *job) error {
-	if !j.packed { // a batch that no goroutine of a job's own has had
+	if !j.packed { // a batch that was made in this turn
 		if err := d.pack(j); err != nil {
 			return err
 		}

@@ -26,20 +26,17 @@ type job struct {
 	packed bool
 	pack   packing // what these are made of
 	err    error
-	ready  chan struct{} // receives once, when the job's own goroutine is done
+
+	number int64 // its place in the stage's order
+	last   bool  // nothing comes behind it: the end, or err
 
 	// Memory that a job has once and for all:
-	one    [1]*record.Batch // batches, where there is but one
-	part   record.Batch     // of a batch that is encoded in parts
-	first  []int32          // 0, 1, 2, …: a part is some of these rows
-	own    chan struct{}    // ready, of a job with a goroutine of its own
-	task   func()           // what that does: do
-	stage  *stage           // where
-	decode func(*job)       // and what comes before; may be nil
+	one   [1]*record.Batch // batches, where there is but one
+	part  record.Batch     // of a batch that is encoded in parts
+	first []int32          // 0, 1, 2, …: a part is some of these rows
 }
 
-// freeJobs is a run's jobs that are done. It is no sync.Pool for all runs: what
-// is made within a bubble of testing/synctest, as channels are, stays there.
+// freeJobs is a run's jobs that are done.
 type freeJobs struct {
 	mu   sync.Mutex
 	jobs []*job
@@ -55,9 +52,7 @@ func (r *run) newJob() *job {
 		f.jobs = f.jobs[:n-1]
 		return j
 	}
-	j := &job{own: make(chan struct{}, 1)}
-	j.task = j.do
-	return j
+	return new(job)
 }
 
 // jobOf returns a job of one batch.
@@ -72,7 +67,7 @@ func (r *run) jobOf(b *record.Batch) *job {
 func (r *run) freeJob(j *job) {
 	j.release()
 	j.pack.reset()
-	*j = job{own: j.own, task: j.task, first: j.first, pack: j.pack}
+	*j = job{first: j.first, pack: j.pack}
 	f := &r.free
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -101,18 +96,6 @@ func (j *job) release() {
 	j.recycle()
 	j.batches, j.windows = nil, nil
 	j.groups, j.pieces = nil, nil
-}
-
-// do is the job's own goroutine. Once it is ready the job is another's.
-func (j *job) do() {
-	st := j.stage
-	defer st.run.busy.Done()
-	defer func() { j.ready <- struct{}{} }()
-	j.err = errGoexit
-	if j.decode != nil {
-		j.decode(j)
-	}
-	j.err = st.work(j)
 }
 
 // allRows returns the numbers below n, to be read only.

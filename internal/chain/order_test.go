@@ -386,3 +386,23 @@ func TestWriterThatMiscounts(t *testing.T) {
 		}
 	}
 }
+
+// TestLimitWaitsForNoSource that has nothing more to say, wherever in the chain it is.
+func TestLimitWaitsForNoSource(t *testing.T) {
+	const n = 5
+	rows := "id,x\n" + strings.Repeat("1,x\n", chain.BlockSize)
+	for where, steps := range limits(n) {
+		t.Run(where, func(t *testing.T) {
+			hung := make(chan struct{})
+			defer close(hung)
+			j := job{parallel: 2, reader: io.MultiReader(strings.NewReader(rows),
+				reader(func([]byte) (int, error) { <-hung; return 0, io.EOF }))}
+			if _, err := j.run(t, steps...); err != nil {
+				t.Fatal(err)
+			}
+			if w := j.counts.RowsWritten.Load(); w != n {
+				t.Errorf("%d rows were written, want %d", w, n)
+			}
+		})
+	}
+}

@@ -13,7 +13,7 @@ import (
 )
 
 // BlockSize is how many bytes of a source are decoded at a time. It is large
-// enough for a goroutine per block to cost nothing and small enough for many
+// enough for what is done once for a block to cost nothing and small enough for many
 // tables at once.
 const BlockSize = 256 << 10
 
@@ -114,7 +114,7 @@ func (o *Object) error(err error) error {
 }
 
 // Run reads in to its end and writes what leaves the chain to the sinks that
-// open opens, each from one goroutine. When it returns, the sinks have been
+// open opens, from one goroutine at a time. When it returns, the sinks have been
 // finished or aborted, and nothing reads the source any more, unless the context ended
 // while a Read was blocked: that Read's goroutine goes on alone. Where it is a
 // step's function that does not return after the context has ended, or for long
@@ -123,7 +123,7 @@ func (o *Object) error(err error) error {
 func (p *Program) Run(caller context.Context, in Input, counts *Counts, open func(*Object) (ByteSink, error)) error {
 	ctx, cancel := context.WithCancelCause(caller)
 	defer cancel(nil)
-	r := &run{Program: p, in: in, counts: counts, open: open, ctx: ctx, cancel: cancel, turn: newTurn()}
+	r := &run{Program: p, in: in, counts: counts, open: open, ctx: ctx, cancel: cancel, turn: newTurn(), finished: make(chan error, 1)}
 	// In a goroutine of its own, so that a callback that ends its goroutine ends
 	// nobody else's.
 	done := make(chan error, 1)
@@ -190,8 +190,49 @@ type run struct {
 	turn   turn
 
 	free freeJobs
-	wait sync.WaitGroup // of the stages
-	busy sync.WaitGroup // of everything that may be in somebody's code when the run ends
+	busy sync.WaitGroup // everything that may be in somebody's code when the run ends
+
+	mu       sync.Mutex
+	left     bool           // no more turns
+	turns    sync.WaitGroup // those being taken
+	finished chan error     // receives once, from the last stage
+}
+
+// start runs f in a goroutine of its own, which may be in somebody's code.
+func (r *run) start(f func()) {
+	r.busy.Go(f)
+}
+
+// enter says that a turn is being taken, unless the run has ended.
+func (r *run) enter() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.left {
+		r.turns.Add(1)
+	}
+	return !r.left
+}
+
+func (r *run) leave() { r.turns.Done() }
+
+// finish says that the last stage is over.
+func (r *run) finish(err error) { r.finished <- err }
+
+// finishing waits for that, and for the turns that have begun.
+func (r *run) finishing() (err error) {
+	select {
+	case err = <-r.finished:
+	case <-r.ctx.Done():
+		err = Cause(r.ctx)
+	}
+	if err != nil {
+		r.fail(err)
+	}
+	r.mu.Lock()
+	r.left = true
+	r.mu.Unlock()
+	r.turns.Wait()
+	return err
 }
 
 func (r *run) run() (err error) {
@@ -275,7 +316,7 @@ func (r *run) copyTo(sink ByteSink, src *source, reader io.Reader) error {
 			return err
 		}
 	}
-	out := newQueue(r.in.Parallel)
+	out := make(chan *job, r.in.Parallel)
 	src.copyBlocks(reader, out)
 	for {
 		j, err := r.receive(out)
@@ -372,7 +413,8 @@ func (r *run) openSteps(s *record.Schema) error {
 		first := &r.records[0]
 		return first.error(errors.New("the source is empty: there is no header row to take the columns from"))
 	}
-	cur := &stage{run: r, in: newQueue(r.in.Parallel), schema: s}
+	cur := r.newStage()
+	cur.schema = s
 	r.stages = append(r.stages, cur)
 	for i := range r.records {
 		step := &r.records[i]
@@ -387,7 +429,7 @@ func (r *run) openSteps(s *record.Schema) error {
 		s = t.schema
 		parallel := !step.ordered || step.concurrent
 		if parallel && len(cur.ordered) > 0 {
-			cur = &stage{run: r, in: newQueue(r.in.Parallel)}
+			cur = r.newStage()
 			r.stages = append(r.stages, cur)
 		}
 		if step.callback && !parallel {
@@ -404,7 +446,9 @@ func (r *run) openSteps(s *record.Schema) error {
 		cur.schema = s
 	}
 	if len(cur.ordered) > 0 {
-		r.stages = append(r.stages, &stage{run: r, in: newQueue(r.in.Parallel), schema: s})
+		last := r.newStage()
+		last.schema = s
+		r.stages = append(r.stages, last)
 	}
 	if !known { // what was added is not all there is
 		r.stages[len(r.stages)-1].schema = record.NewSchema(nil, false)
@@ -432,8 +476,8 @@ func (n *numbered) openFor(s *record.Schema, known bool) (*transform, error) {
 	return t, nil
 }
 
-// inFlight is how many jobs a stage can have: those in its queue, the one that
-// is handed to it and the one it works on in order.
+// inFlight is how many jobs a stage can have: those that come from the source or the
+// stage before, and those that have a goroutine of their own.
 func inFlight(parallel int) int { return parallel + 2 }
 
 // pump opens the encoder of a table's only object and fills that.
@@ -470,25 +514,8 @@ func (r *run) work(src *source) error {
 			return r.inTurn(func() error { return write(j) })
 		}
 	}
-	src.decodeBlocks(r.stages[0])
-	for _, st := range r.stages[:len(r.stages)-1] {
-		r.wait.Add(1)
-		go func() {
-			defer r.wait.Done()
-			err := errGoexit
-			defer func() {
-				if err != nil {
-					r.fail(err)
-				}
-			}()
-			err = st.loop()
-		}()
-	}
-	err := r.stages[len(r.stages)-1].loop()
-	if err != nil {
-		r.fail(err)
-	}
-	r.wait.Wait()
+	src.start(r.stages[0])
+	err := r.finishing()
 	r.countFiltered()
 	if err == nil {
 		err = Cause(r.ctx)
@@ -607,21 +634,26 @@ func (e *encoding) close(r *run, failed error) error {
 	return r.encoderError(nil, err)
 }
 
-// receive takes the next job that is ready; nil at the end.
-func (r *run) receive(q *queue) (*job, error) {
+// receive takes the next job; nil at the end.
+func (r *run) receive(in <-chan *job) (*job, error) {
 	select {
-	case j, ok := <-q.jobs:
+	case j, ok := <-in:
 		if !ok {
 			return nil, Cause(r.ctx) // a source that failed ends its queue too
 		}
-		select {
-		case <-j.ready:
-			return j, nil
-		case <-r.ctx.Done():
-		}
+		return j, nil
 	case <-r.ctx.Done():
 	}
 	return nil, Cause(r.ctx)
+}
+
+func (r *run) send(out chan<- *job, j *job) error {
+	select {
+	case out <- j:
+		return nil
+	case <-r.ctx.Done():
+		return Cause(r.ctx)
+	}
 }
 
 const (

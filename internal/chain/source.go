@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/seed149ec23d/s3writer/internal/record"
@@ -32,13 +32,19 @@ type RecordSource interface {
 	Close() error
 }
 
-// source reads in a goroutine of its own: a Read that blocks must not keep
-// the run from ending.
+// source is what a run reads. Whoever is in a Read is not waited for: one that blocks must
+// not keep the run from ending.
 type source struct {
 	run     *run
 	scanner *record.Scanner
 	schema  *record.Schema
 	raw     io.Reader // of a source of bytes, as it was opened
+
+	// Blocks are read one at a time, by any of the readers.
+	turns   atomic.Int64 // that readers have asked for
+	reading order
+	readers int
+	spent   bool
 
 	mu     sync.Mutex
 	closer io.Closer
@@ -49,7 +55,7 @@ func newSource(r *run) *source { return &source{run: r} }
 
 func (s *source) records() bool { return s.run.in.Source.Records != nil }
 
-// alone runs f in the source's goroutine and waits for it, or for the run's
+// alone runs f in a goroutine of its own and waits for it, or for the run's
 // end, whatever comes first. The panics of whatever is being read become
 // errors here.
 func alone[T any](s *source, f func() (T, error)) (T, error) {
@@ -166,53 +172,79 @@ func (s *source) recordHeader() (*record.Schema, error) {
 	return s.schema, nil
 }
 
-// decodeBlocks starts to feed the first stage.
-func (s *source) decodeBlocks(first *stage) {
-	s.feed(first.in, func() error {
-		if s.records() {
-			return s.feedRecords(first)
+// start starts to feed the first stage.
+func (s *source) start(first *stage) {
+	if s.records() {
+		s.run.start(func() { s.feedRecords(first) })
+		return
+	}
+	s.reading.spins = first.order.spins
+	s.addReader(first)
+}
+
+// addReader starts a goroutine that reads blocks and takes each through the chain. There
+// is another one to read on meanwhile, and so on, up to one for each core, and two
+// at least.
+func (s *source) addReader(first *stage) {
+	s.readers++
+	s.run.start(func() {
+		for {
+			j := s.read(first)
+			if j == nil {
+				return
+			}
+			if !j.last {
+				s.decode(j)
+			}
+			s.run.follow(first, j)
 		}
-		return s.feedBlocks(first)
 	})
 }
 
-// feed runs f in the source's goroutine and then closes the queue.
-func (s *source) feed(out *queue, f func() error) {
-	s.run.busy.Add(1)
-	go func() {
-		defer s.run.busy.Done()
-		err := errGoexit
-		defer func() { out.end(s.run.ctx, sourceError(err)) }()
-		_, err = protect(func() (struct{}, error) { return struct{}{}, f() })
-	}()
-}
-
-func (s *source) feedBlocks(first *stage) error {
-	if len(s.schema.Columns) == 0 {
+// read waits for its turn to read, and reads a block. It returns nil if there are no
+// more, or if no more are needed.
+func (s *source) read(first *stage) (j *job) {
+	turn := s.turns.Add(1) - 1
+	if !s.reading.await(s.run.ctx, turn) {
 		return nil
 	}
-	decode := s.decode
-	for {
-		block, err := s.scanner.Next()
-		if err == io.EOF {
-			return nil
+	defer s.reading.pass()
+	if s.spent || first.over.Load() {
+		return nil
+	}
+	j = s.run.newJob()
+	first.place(j)
+	err := errGoexit
+	defer func() {
+		if err == errGoexit { // of a Read: there is nobody but this goroutine, as long as it ends
+			s.last(j, err)
+			s.run.follow(first, j)
 		}
-		if err != nil {
-			return err
-		}
-		j := s.run.newJob()
-		j.block = block
-		if err := first.submit(j, decode); err != nil {
-			return err
-		}
-		// The block is decoded here, while the caches have it, and whoever is
-		// idle reads on. Else the scheduler would keep the new goroutine for this
-		// thread for a while, and the idle ones would wait that while.
-		runtime.Gosched()
+	}()
+	if j.block, err = s.nextBlock(); err != nil {
+		s.last(j, err)
+	} else if s.readers < max(2, s.run.in.Parallel) && s.turns.Load() == turn+1 {
+		s.addReader(first)
+	}
+	return j
+}
+
+func (s *source) nextBlock() (record.Block, error) {
+	if len(s.schema.Columns) == 0 {
+		return record.Block{}, io.EOF
+	}
+	return s.scanner.Next()
+}
+
+// last makes j the end of the source.
+func (s *source) last(j *job, err error) {
+	s.spent, j.last = true, true
+	if err != io.EOF && !errors.Is(err, errStopped) {
+		j.err = sourceError(err)
 	}
 }
 
-// decode makes the batch of a block, in the job's own goroutine.
+// decode makes the batch of a block.
 func (s *source) decode(j *job) {
 	b, bad := s.scanner.Decode(j.block)
 	j.rows = int64(b.Rows + len(bad))
@@ -241,14 +273,30 @@ func windows(cut []*record.Batch, b *record.Batch) []*record.Batch {
 // small.
 const batchRows = 4096
 
-func (s *source) feedRecords(first *stage) error {
+func (s *source) feedRecords(first *stage) {
+	err := errGoexit
+	defer func() {
+		j := s.run.newJob()
+		s.last(j, err)
+		first.place(j)
+		s.run.follow(first, j)
+	}()
+	if _, err = protect(func() (struct{}, error) { return struct{}{}, s.eachRecord(first) }); err == nil {
+		err = io.EOF
+	}
+}
+
+func (s *source) eachRecord(first *stage) error {
 	b := record.NewBuilder(len(s.schema.Columns))
 	send := func() error {
+		if first.over.Load() {
+			return errStopped
+		}
 		n := int64(b.Rows())
-		batch := b.Batch(s.schema)
-		j := s.run.jobOf(batch)
+		j := s.run.jobOf(b.Batch(s.schema))
 		j.rows = n
-		return first.submit(j, nil)
+		first.place(j)
+		return first.detach(j)
 	}
 	err := s.run.in.Source.Records.Each(b, func() error {
 		if b.Size() >= BlockSize || b.Rows() >= batchRows {
@@ -265,31 +313,41 @@ func (s *source) feedRecords(first *stage) error {
 	return send()
 }
 
-// copyBlocks feeds a queue with the source's bytes as they are.
-func (s *source) copyBlocks(r io.Reader, out *queue) {
-	s.feed(out, func() error {
-		for {
-			j := s.run.newJob()
-			j.ready = closed
-			buf := j.buffer()
-			if cap(buf) < BlockSize {
-				buf = make([]byte, BlockSize)
-			}
-			n, err := readBlock(r, buf[:BlockSize])
-			j.out = buf[:n]
-			if n > 0 {
-				if err := out.send(s.run.ctx, j); err != nil {
-					return err
-				}
-			}
-			if err == io.EOF {
-				return nil
-			}
+// copyBlocks sends the source's bytes as they are, in pieces, and closes the channel.
+func (s *source) copyBlocks(r io.Reader, out chan<- *job) {
+	s.run.start(func() {
+		err := errGoexit
+		defer func() {
 			if err != nil {
+				_ = s.run.send(out, &job{err: sourceError(err)})
+			}
+			close(out)
+		}()
+		_, err = protect(func() (struct{}, error) { return struct{}{}, s.eachBlock(r, out) })
+	})
+}
+
+func (s *source) eachBlock(r io.Reader, out chan<- *job) error {
+	for {
+		j := s.run.newJob()
+		buf := j.buffer()
+		if cap(buf) < BlockSize {
+			buf = make([]byte, BlockSize)
+		}
+		n, err := readBlock(r, buf[:BlockSize])
+		j.out = buf[:n]
+		if n > 0 {
+			if err := s.run.send(out, j); err != nil {
 				return err
 			}
 		}
-	})
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
 }
 
 // readBlock is io.ReadFull for readers of any manners.

@@ -1,55 +1,21 @@
 package chain
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"math"
 	"slices"
+	"sync/atomic"
 
 	"github.com/seed149ec23d/s3writer/internal/record"
 )
 
-// queue carries jobs from one stage to the next, in order. The receiver closes
-// stop when it needs no more.
-type queue struct {
-	jobs chan *job
-	stop chan struct{}
-}
-
-func newQueue(n int) *queue {
-	return &queue{jobs: make(chan *job, n), stop: make(chan struct{})}
-}
-
-func (q *queue) send(ctx context.Context, j *job) error {
-	select {
-	case q.jobs <- j:
-		return nil
-	case <-q.stop:
-		return errStopped
-	case <-ctx.Done():
-		return Cause(ctx)
-	}
-}
-
-// end closes the queue. A failure travels in it, behind what was there before:
-// whoever needs no more by then never sees it.
-func (q *queue) end(ctx context.Context, err error) {
-	if err != nil && !errors.Is(err, errStopped) {
-		_ = q.send(ctx, &job{err: err, ready: closed})
-	}
-	close(q.jobs)
-}
-
-// closed is the ready of jobs that need no work.
-var closed = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
-
-// stage works on the jobs of its queue: parallel steps in a goroutine per job,
-// then, in order, its ordered steps. What leaves goes to the next stage, or,
-// from the last one, to the object.
+// stage is steps that blocks go through one behind the other: those that need no order
+// in whatever goroutine has a block, its ordered ones when that block's turn has come.
+// The same goroutine goes on with what leaves, in the next stage, or, from the last one,
+// to the object. So a block stays where the caches have it.
 type stage struct {
 	run      *run
-	in       *queue
 	schema   *record.Schema // of what leaves
 	parallel []bound
 	ordered  []bound
@@ -61,38 +27,88 @@ type stage struct {
 	next     *stage
 	handedOn func(*record.Batch) error // handOn
 
+	placed int64         // jobs that there have been; of who makes them, one at a time
+	room   chan struct{} // holds one for each job with a goroutine that was started for it
+	order  order
+	over   atomic.Bool // no more is needed, or there was a failure
+	made   *job        // in this turn, for the next stage
+
 	// Of the last stage:
 	encode appender         // nil: write does it
 	pack   func(*job) error // in its place where there are several objects
 	write  func(*job) error // when it returns, the job's batches are nobody's any more
 }
 
-// submit hands a job to the stage and starts its parallel work.
-func (st *stage) submit(j *job, decode func(*job)) error {
-	idle := decode == nil && len(st.parallel) == 0 && st.encode == nil && st.pack == nil
-	j.ready = closed
-	if !idle {
-		j.ready, j.stage, j.decode = j.own, st, decode
+func (r *run) newStage() *stage {
+	st := &stage{run: r, room: make(chan struct{}, r.in.Parallel)}
+	st.order.spins = r.in.Parallel > 1
+	return st
+}
+
+// follow takes a job through a stage, and what becomes of it through those behind. If
+// a function ends the goroutine, the run has failed.
+func (r *run) follow(st *stage, j *job) {
+	err := errGoexit
+	defer func() {
+		if err != nil {
+			r.fail(err)
+		}
+	}()
+	for ; j != nil; st = st.next {
+		j = st.take(j)
 	}
-	if err := st.in.send(st.run.ctx, j); err != nil || idle {
-		return err
+	err = nil
+}
+
+// take does a job's own work and, in its turn, the ordered one. It returns the last job
+// that this has made for the next stage, if there is one.
+func (st *stage) take(j *job) (made *job) {
+	if len(j.batches) > 0 {
+		j.err = st.work(j)
 	}
-	st.run.busy.Add(1)
-	go j.task()
+	if !st.order.await(st.run.ctx, j.number) || !st.run.enter() {
+		return nil
+	}
+	defer st.run.leave()
+	if !st.over.Load() {
+		st.inTurn(j)
+	}
+	made, st.made = st.made, nil
+	st.order.pass()
+	return made
+}
+
+// place gives a job the next place in the stage.
+func (st *stage) place(j *job) {
+	j.number = st.placed
+	st.placed++
+}
+
+// detach has a goroutine of its own follow a job that has its place, once there is room.
+func (st *stage) detach(j *job) error {
+	select {
+	case st.room <- struct{}{}:
+	case <-st.run.ctx.Done():
+		return Cause(st.run.ctx)
+	}
+	st.run.start(func() {
+		st.run.follow(st, j)
+		<-st.room
+	})
 	return nil
 }
 
 const (
-	// maxWindows is how many windows of a block a job's own goroutine works
-	// on. Blocks of very short rows have more; the rest is done in order, so
-	// that what steps make of them is never there all at once.
+	// maxWindows is how many windows of a block are worked on before its turn.
+	// Blocks of very short rows have more; the rest is done in order, so that what
+	// steps make of them is never there all at once.
 	maxWindows = 2
-	// maxOut is how much a job's own goroutine encodes, for the same reason:
+	// maxOut is how much of it is encoded before its turn, for the same reason:
 	// a column added, or keys of JSON, can make much of a small block.
 	maxOut = 4 * BlockSize
 )
 
-// work is what a job's own goroutine does.
+// work is what needs no order.
 func (st *stage) work(j *job) error {
 	if len(st.parallel) > 0 {
 		in := j.batches
@@ -245,36 +261,57 @@ func emit(t bound, behind []bound, b *record.Batch, out func(*record.Batch) erro
 	}))
 }
 
-// loop takes the jobs of the stage in order until there are no more, or no
-// more are needed. A failure goes to the next stage; the last one returns it.
-func (st *stage) loop() error {
-	err := st.jobs()
-	close(st.in.stop)
+// inTurn does what is ordered, and ends the stage when there are no more jobs, or no
+// more are needed. A failure goes to the next stage, behind what was there before:
+// whoever needs no more by then never sees it.
+func (st *stage) inTurn(j *job) {
+	var err error
+	switch {
+	case st.done():
+	case !j.last:
+		st.see(j)
+		if err = st.job(j); err != nil {
+			break
+		}
+		st.run.freeJob(j)
+		if !st.done() {
+			return
+		}
+	default:
+		if err = j.err; err == nil {
+			err = st.askUpTo(math.MaxInt64)
+		}
+	}
+	st.over.Store(true)
 	if err == nil {
 		err = st.ends()
 	}
-	if st.next != nil {
-		st.next.in.end(st.run.ctx, err)
-		return nil
+	if st.next == nil {
+		st.run.finish(err)
+		return
 	}
-	return err
+	if errors.Is(err, errStopped) {
+		return // the next stage is over
+	}
+	end := st.run.newJob()
+	end.last, end.err = true, err
+	_ = st.hand(end)
 }
 
-func (st *stage) jobs() error {
-	for !st.done() {
-		j, err := st.run.receive(st.in)
-		if err != nil {
-			return err
-		}
-		if j == nil {
-			return st.askUpTo(math.MaxInt64)
-		}
-		st.see(j)
-		if err := st.job(j); err != nil {
-			return err
-		}
-		st.run.freeJob(j)
+// hand gives the next stage a job. Who makes one goes on with it when the turn is over;
+// of several, with the last.
+func (st *stage) hand(j *job) error {
+	if st.next.over.Load() {
+		return errStopped
 	}
+	if made := st.made; made != nil {
+		st.made = nil
+		if err := st.next.detach(made); err != nil {
+			return err
+		}
+	}
+	st.next.place(j)
+	st.made = j
 	return nil
 }
 
@@ -350,8 +387,8 @@ func (st *stage) takeBad(bad []record.BadRow) error {
 		return nil
 	}
 	j := st.run.newJob()
-	j.bad, j.ready = bad, closed
-	return st.next.in.send(st.run.ctx, j)
+	j.bad = bad
+	return st.hand(j)
 }
 
 // askUpTo asks about the bad rows up to the given one, and about none behind the
@@ -433,7 +470,7 @@ func (st *stage) handOnAll(j *job) error {
 
 // handOn gives a batch to the next stage.
 func (st *stage) handOn(b *record.Batch) error {
-	return st.next.submit(st.run.jobOf(b), nil)
+	return st.hand(st.run.jobOf(b))
 }
 
 // finish writes what a job has become; only the last stage does.

@@ -6,10 +6,10 @@ import (
 	"github.com/seed149ec23d/s3writer/internal/record"
 )
 
-// turn is what whoever calls one of the table's functions holds meanwhile. Each
-// stage has a goroutine of its own, but functions are called one at a time
-// within one table: they may share what they like. It is taken once for a batch,
-// and never held while the next stage is waited for, which may want it.
+// turn is what whoever calls one of the table's functions holds meanwhile. Several
+// stages are at work at once, but functions are called one at a time within one
+// table: they may share what they like. It is taken once for a batch, and never held
+// while the next stage is waited for, which may want it.
 type turn chan struct{}
 
 func newTurn() turn { return make(turn, 1) }
