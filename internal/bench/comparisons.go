@@ -175,7 +175,7 @@ var comparisons = []*comparison{
 	},
 	{
 		name: "filter-select-rename", title: "filter + select + rename, CSV to CSV, one core",
-		work: workRename, sink: sinkDiscard, procs: 1, inputs: 2, size: same, tables: 1,
+		work: workRename, sink: sinkDiscard, procs: 1, inputs: 2, size: fourfold, tables: 1,
 		goals: []goal{ratioOf(5), scaling("s3writer, two cores", 1.8), scaling("s3writer, Concurrent, two cores", 1.8)},
 		contestants: []contestant{
 			{name: "s3writer", ours: true, run: ourFilterSelectRename},
@@ -196,7 +196,7 @@ var comparisons = []*comparison{
 	},
 	{
 		name: "gzip-pgzip", title: "filter + select + gzip, two cores",
-		work: workGzip, sink: sinkDiscard, procs: 2, inputs: 2, size: same, tables: 1,
+		work: workGzip, sink: sinkDiscard, procs: 2, inputs: 2, size: fourfold, tables: 1,
 		goals: []goal{ratioTo("pgzip alone, on what the chain leaves", 0.85)},
 		contestants: []contestant{
 			{name: "s3writer", ours: true, run: ourFilterSelectGzip()},

@@ -29,7 +29,7 @@ func main() {
 	}
 	pattern := flag.String("run", "", "run only comparisons whose name/input matches this `regexp`")
 	n := flag.Int("n", 5, "repetitions of each contestant")
-	size := flag.Int64("size", 256, "`MiB` of input; a copy takes four times as much, each of many tables a quarter, JSON Lines half")
+	size := flag.Int64("size", 256, "`MiB` of input; copies and what compares two cores with one take four times as much, each of many tables a quarter, JSON Lines half")
 	data := flag.String("data", "../../../shared/data", "`folder` of the real CSV files; input is generated where they are not")
 	out := flag.String("out", "", "write the table into this `file`, between its markers")
 	profile := flag.String("profile", "", "write each contestant's profiles of CPU and allocations into this `folder`")
