@@ -7,6 +7,7 @@ import (
 	"hash/crc32"
 	"runtime"
 	"sync"
+	"sync/atomic"
 
 	"github.com/klauspost/compress/flate"
 )
@@ -60,11 +61,16 @@ type deflateBlock struct {
 	out  bytes.Buffer
 	err  error
 	done chan struct{}
+
+	begun atomic.Bool // somebody compresses it
 }
 
-// compress deflates the block. Each ends with an empty stored block, so that
-// the next begins on a byte border; the last one ends the stream.
+// compress deflates the block, unless somebody does. Each ends with an empty stored
+// block, so that the next begins on a byte border; the last one ends the stream.
 func (b *deflateBlock) compress(level int, pool *sync.Pool) {
+	if b.begun.Swap(true) {
+		return
+	}
 	defer close(b.done)
 	flateSlots <- struct{}{}
 	defer func() { <-flateSlots }()
@@ -96,6 +102,10 @@ type gzipSink struct {
 	level       int
 	ahead       int // blocks compressed at once
 	compressors *sync.Pool
+
+	// later, if set, has somebody compress a block whom nobody waits for; if that comes
+	// to nothing, who needs the block does it.
+	later func(compress func())
 
 	cur     *deflateBlock
 	queue   []*deflateBlock // being compressed, oldest first
@@ -133,6 +143,7 @@ func newBlock(text []byte) *deflateBlock {
 	b.in = append(b.in[:0], dict...)
 	b.dict, b.last, b.err = len(dict), false, nil
 	b.done = make(chan struct{})
+	b.begun.Store(false)
 	return b
 }
 
@@ -145,7 +156,11 @@ func (g *gzipSink) cut() error {
 
 func (g *gzipSink) send(b *deflateBlock) error {
 	g.queue = append(g.queue, b)
-	go b.compress(g.level, g.compressors)
+	if g.later != nil {
+		g.later(func() { b.compress(g.level, g.compressors) })
+	} else {
+		go b.compress(g.level, g.compressors)
+	}
 	if len(g.queue) <= g.ahead {
 		return nil
 	}
@@ -156,13 +171,19 @@ func (g *gzipSink) send(b *deflateBlock) error {
 func (g *gzipSink) writeOldest() error {
 	b := g.queue[0]
 	g.queue = g.queue[1:]
-	<-b.done
+	g.wait(b)
 	err := b.err
 	if err == nil {
 		err = g.writeDown(b.out.Bytes())
 	}
 	gzipBlocks.Put(b)
 	return err
+}
+
+// wait returns when a block is compressed.
+func (g *gzipSink) wait(b *deflateBlock) {
+	b.compress(g.level, g.compressors)
+	<-b.done
 }
 
 func (g *gzipSink) writeDown(p []byte) error {
@@ -210,7 +231,7 @@ func (g *gzipSink) end() error {
 	if b == nil {
 		b = newBlock(nil)
 	}
-	b.last, g.cur = true, nil
+	b.last, g.cur, g.later = true, nil, nil
 	if err := g.send(b); err != nil {
 		return err
 	}
@@ -229,7 +250,7 @@ func (g *gzipSink) Abort() {
 		g.cur = nil
 	}
 	for _, b := range g.queue {
-		<-b.done
+		g.wait(b)
 		gzipBlocks.Put(b)
 	}
 	g.queue = nil

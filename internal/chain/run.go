@@ -489,6 +489,11 @@ func (r *run) pump(src *source, sink ByteSink) error {
 	}
 	last.write = enc.writer(r, sink)
 	last.encode = enc.append
+	for above, ok := sink.(*stepSink); ok; above, ok = above.next.(*stepSink) {
+		if g, ok := above.ByteSink.(*gzipSink); ok {
+			g.later = last.later
+		}
+	}
 	if err := r.writeStart(sink, enc); err != nil {
 		return err
 	}

@@ -32,6 +32,7 @@ type stage struct {
 	order  order
 	over   atomic.Bool // no more is needed, or there was a failure
 	made   *job        // in this turn, for the next stage
+	aside  func()      // to be done when the turn is over
 
 	// Of the last stage:
 	encode appender         // nil: write does it
@@ -74,8 +75,22 @@ func (st *stage) take(j *job) (made *job) {
 		st.inTurn(j)
 	}
 	made, st.made = st.made, nil
+	aside := st.aside
+	st.aside = nil
 	st.order.pass()
+	if aside != nil {
+		aside()
+	}
 	return made
+}
+
+// later has f done by whose turn it is, behind that.
+func (st *stage) later(f func()) {
+	if st.aside != nil {
+		go f()
+		return
+	}
+	st.aside = f
 }
 
 // place gives a job the next place in the stage.
