@@ -62,15 +62,14 @@ type deflateBlock struct {
 	err  error
 	done chan struct{}
 
-	begun atomic.Bool // somebody compresses it
+	// begun is set by who compresses it. It is this use's of the block alone: whoever
+	// is late finds the block's next.
+	begun *atomic.Bool
 }
 
-// compress deflates the block, unless somebody does. Each ends with an empty stored
-// block, so that the next begins on a byte border; the last one ends the stream.
+// compress deflates the block. Each ends with an empty stored block, so that
+// the next begins on a byte border; the last one ends the stream.
 func (b *deflateBlock) compress(level int, pool *sync.Pool) {
-	if b.begun.Swap(true) {
-		return
-	}
 	defer close(b.done)
 	flateSlots <- struct{}{}
 	defer func() { <-flateSlots }()
@@ -143,7 +142,7 @@ func newBlock(text []byte) *deflateBlock {
 	b.in = append(b.in[:0], dict...)
 	b.dict, b.last, b.err = len(dict), false, nil
 	b.done = make(chan struct{})
-	b.begun.Store(false)
+	b.begun = new(atomic.Bool)
 	return b
 }
 
@@ -156,10 +155,11 @@ func (g *gzipSink) cut() error {
 
 func (g *gzipSink) send(b *deflateBlock) error {
 	g.queue = append(g.queue, b)
+	compress := g.compress(b)
 	if g.later != nil {
-		g.later(func() { b.compress(g.level, g.compressors) })
+		g.later(compress)
 	} else {
-		go b.compress(g.level, g.compressors)
+		go compress()
 	}
 	if len(g.queue) <= g.ahead {
 		return nil
@@ -180,9 +180,19 @@ func (g *gzipSink) writeOldest() error {
 	return err
 }
 
+// compress returns what compresses a block, unless somebody has begun to.
+func (g *gzipSink) compress(b *deflateBlock) func() {
+	begun := b.begun
+	return func() {
+		if !begun.Swap(true) {
+			b.compress(g.level, g.compressors)
+		}
+	}
+}
+
 // wait returns when a block is compressed.
 func (g *gzipSink) wait(b *deflateBlock) {
-	b.compress(g.level, g.compressors)
+	g.compress(b)()
 	<-b.done
 }
 

@@ -8,9 +8,6 @@ import (
 	"time"
 )
 
-// idlePages is how many pages an engine at rest keeps for the next stream.
-const idlePages = 4
-
 // pool owns all memory that bodies are buffered in: pages of one size, under
 // one budget.
 //
@@ -27,7 +24,7 @@ const idlePages = 4
 // Pages may take five eighths of a small memory and three quarters of a large
 // one. The rest is for the state of the tables beside them, for requests, and for
 // what the garbage collector leaves lying: it collects when the heap has grown to
-// twice what lives, so a heap full of pages would reach twice the budget.
+// twice what lives, so where pages are on the heap, it would reach twice the budget.
 type pool struct {
 	page       int64
 	memory     int64
@@ -401,7 +398,7 @@ func (p *pool) giveLocked(a *account, pages [][]byte) {
 	}
 }
 
-// cede lets go of pages for good: they are the caller's own from now on.
+// cede lets go of pages: they are the caller's own from now on, to free.
 func (p *pool) cede(a *account, pages [][]byte) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -608,6 +605,9 @@ func (p *pool) change(a *account, f func()) {
 		keep = min(keep, idlePages)
 	}
 	if extra := len(p.free) - int(keep); extra > 0 {
+		for _, page := range p.free[:extra] {
+			freePage(page)
+		}
 		p.free = slices.Delete(p.free, 0, extra)
 		if p.charged == 0 {
 			p.free = slices.Clip(p.free)

@@ -1,6 +1,15 @@
-//go:build !linux
+//go:build !linux || race
 
 package upload
 
-// newPage makes a page.
+// idlePages is how many pages an engine at rest keeps for the next stream.
+const idlePages = 4
+
+// newPage makes a page of n bytes.
 func newPage(n int64) []byte { return make([]byte, n) }
+
+// freePage leaves a page to the garbage collector.
+func freePage([]byte) {}
+
+// offHeap is how many bytes of memory pages have that are not on Go's heap.
+func offHeap() int64 { return 0 }

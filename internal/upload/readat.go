@@ -150,7 +150,7 @@ func (s *Stream) load(p *part, from *span) error {
 		got, ok := src.read(s.ctx.Done(), b)
 		switch {
 		case !ok:
-			s.strand(p, i)
+			s.strand(src, p, i)
 			return cause(s.ctx)
 		case got.n == len(b) && (got.err == nil || got.err == io.EOF):
 		case got.err == io.EOF:

@@ -32,8 +32,10 @@ func (s *Stream) ReadFrom(r io.Reader) (n int64, err error) {
 		}
 		got, ok := src.read(s.ctx.Done(), room)
 		if !ok {
-			if !probe { // whose byte is in no page
-				s.strand(s.part, len(s.part.pages)-1)
+			if probe { // its byte is in no page
+				src.left <- nil
+			} else {
+				s.strand(src, s.part, len(s.part.pages)-1)
 			}
 			return n, cause(s.ctx)
 		}
@@ -81,9 +83,9 @@ func (s *Stream) atBorder() bool {
 
 // strand leaves the page that a stuck Read may write to, one of p's, to that Read,
 // which may never return: nobody else is to wait for its memory.
-func (s *Stream) strand(p *part, page int) {
-	stuck := p.pages[page : page+1 : page+1]
-	s.engine.pool.cede(s.account, stuck)
+func (s *Stream) strand(src *source, p *part, page int) {
+	s.engine.pool.cede(s.account, p.pages[page:page+1])
+	src.left <- p.pages[page]
 	p.pages = slices.Delete(p.pages, page, page+1)
 }
 
@@ -92,6 +94,8 @@ type source struct {
 	r   io.Reader
 	ask chan []byte
 	got chan read
+
+	left chan []byte // receives the page of a Read that nobody waits for
 
 	state atomic.Int32
 	ended chan struct{}
@@ -110,13 +114,13 @@ const (
 )
 
 func newSource(r io.Reader) *source {
-	src := &source{r: r, ask: make(chan []byte), got: make(chan read, 1), ended: make(chan struct{})}
+	src := &source{r: r, ask: make(chan []byte), got: make(chan read, 1), left: make(chan []byte, 1), ended: make(chan struct{})}
 	go src.run()
 	return src
 }
 
 // read fills b, unless done comes first: then b belongs to the goroutine that
-// is stuck in Read, for good.
+// is stuck in Read, which is sent the page that it is in, and frees it.
 func (src *source) read(done <-chan struct{}, b []byte) (read, bool) {
 	src.state.Store(reading)
 	src.ask <- b
@@ -163,6 +167,8 @@ func (src *source) fill(b []byte) {
 		}
 		if src.state.CompareAndSwap(reading, delivered) {
 			src.got <- done
+		} else {
+			freePage(<-src.left)
 		}
 	}()
 	n, err := src.readFull(b)

@@ -1,6 +1,7 @@
 package upload
 
 import (
+	"bytes"
 	"context"
 	"crypto/md5"
 	"encoding/base64"
@@ -142,7 +143,7 @@ func (p *Pending) Retain(ctx context.Context) error {
 	return err
 }
 
-// own takes the body's memory out of the pool.
+// own takes the body out of the pool's memory.
 func (p *Pending) own() {
 	pool := p.engine.pool
 	switch {
@@ -150,7 +151,10 @@ func (p *Pending) own() {
 	case p.small:
 		pool.drop(p.account, p.body.size)
 	default:
-		pool.cede(p.account, p.body.pages)
+		for i, page := range p.body.pages { // whoever has p may just drop it
+			p.body.pages[i] = bytes.Clone(page)
+			pool.give(p.account, page)
+		}
 	}
 	p.held.Store(0)
 	p.owned = true
