@@ -21,14 +21,16 @@ import (
 	"github.com/minio/crc64nvme"
 
 	"github.com/seed149ec23d/s3writer"
+	"github.com/seed149ec23d/s3writer/internal/upload"
 	"github.com/seed149ec23d/s3writer/s3writertest"
 )
 
-// heap is how many bytes of objects are on the heap, dead ones included.
+// heap is how many bytes of objects are on the heap, dead ones included, and of pages beside it.
 func heap() uint64 {
+	pages, _ := upload.OffHeap()
 	sample := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
 	metrics.Read(sample)
-	return sample[0].Value.Uint64()
+	return sample[0].Value.Uint64() + uint64(pages)
 }
 
 // heapPeak runs f and returns by how much the heap has grown at most, and what

@@ -5,8 +5,10 @@ import (
 	"compress/gzip"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"regexp"
 	"strings"
 	"sync"
@@ -15,10 +17,20 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/seed149ec23d/s3writer"
+	"github.com/seed149ec23d/s3writer/internal/upload"
 	"github.com/seed149ec23d/s3writer/s3writertest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// Nothing may be left when all tests have run: no goroutine, and no page in use.
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		if _, used := upload.OffHeap(); used > 0 {
+			fmt.Fprintf(os.Stderr, "%d bytes of pages are still in use\n", used)
+			code = 1
+		}
+		os.Exit(code)
+	}))
+}
 
 // bucket is where everything in these tests goes.
 const bucket = "writer-sample"

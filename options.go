@@ -164,8 +164,10 @@ func WithObjectInput(f func(*s3.CreateMultipartUploadInput)) Option {
 // 16 MiB. Objects of unknown length can reach 3,000 times the budget, because
 // parts grow up to half of it; partitions that are open at the same time share
 // that reach. What callbacks keep is their own; so is the buffer, of at most 256
-// KiB, of a Read that does not return when its Write is cancelled. [WithPool] is
-// for several Writers.
+// KiB, of a Read that does not return when its Write is cancelled. On Linux the
+// bodies stand beside Go's heap, in pages that [debug.SetMemoryLimit] does not know of:
+// such a limit (GOMEMLIMIT) is best set to what the program may take less this budget.
+// [WithPool] is for several Writers.
 func WithMemory(bytes int64) Option {
 	return func(o *options) { o.set("WithMemory"); o.memory = bytes }
 }

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/seed149ec23d/s3writer/internal/upload"
 )
 
 // usage is what a piece of work took.
@@ -47,7 +49,7 @@ func measure(work func() error) (usage, error) {
 
 // watchHeap samples the heap until the function it returns is called, which
 // tells the highest values seen: of the objects, and of the memory the heap
-// holds for them.
+// holds for them. Our pages beside the heap count as if they were on it.
 func watchHeap() func() (objects, total int64) {
 	samples := []metrics.Sample{
 		{Name: "/memory/classes/heap/objects:bytes"},
@@ -57,7 +59,8 @@ func watchHeap() func() (objects, total int64) {
 	var objects, total uint64
 	look := func() {
 		metrics.Read(samples)
-		o := samples[0].Value.Uint64()
+		pages, _ := upload.OffHeap()
+		o := samples[0].Value.Uint64() + uint64(pages)
 		objects = max(objects, o)
 		total = max(total, o+samples[1].Value.Uint64()+samples[2].Value.Uint64())
 	}

@@ -40,6 +40,7 @@ var arena struct {
 	idle   []*slab // with memory, none of which is
 	bare   []*slab // without memory
 	held   int64   // bytes of memory of all slabs
+	used   int64   // of pages
 }
 
 // slab is a large page and the pages in it.
@@ -63,6 +64,7 @@ func newPage(n int64) []byte {
 	if s == nil {
 		return make([]byte, n)
 	}
+	arena.used += n
 	last := len(s.free) - 1
 	at := int64(s.free[last]) * n
 	if s.free = s.free[:last]; last == 0 {
@@ -80,6 +82,7 @@ func freePage(page []byte) {
 	if s == nil {
 		return // the garbage collector's
 	}
+	arena.used -= arena.page
 	if len(s.free) == 0 {
 		joinPartly(s)
 	}
@@ -96,11 +99,12 @@ func freePage(page []byte) {
 	arena.bare = append(arena.bare, s)
 }
 
-// offHeap is how many bytes of memory pages have that are not on Go's heap.
-func offHeap() int64 {
+// OffHeap is how many bytes of memory there are for pages that are not on Go's heap, and how
+// many of them are in use.
+func OffHeap() (held, used int64) {
 	arena.mu.Lock()
 	defer arena.mu.Unlock()
-	return arena.held
+	return arena.held, arena.used
 }
 
 // anySlab returns a slab with a free page, one that has others in use if there is one,

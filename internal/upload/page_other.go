@@ -11,5 +11,6 @@ func newPage(n int64) []byte { return make([]byte, n) }
 // freePage leaves a page to the garbage collector.
 func freePage([]byte) {}
 
-// offHeap is how many bytes of memory pages have that are not on Go's heap.
-func offHeap() int64 { return 0 }
+// OffHeap is how many bytes of memory there are for pages that are not on Go's heap, and how
+// many of them are in use.
+func OffHeap() (held, used int64) { return 0, 0 }
