@@ -264,13 +264,14 @@ func (p *Program) Share(parallel int, b Budget) Share {
 // Memory of blocks that waits for the next ones was there before: it is never
 // more than that of the blocks that were on their way at once.
 func (p *Program) flow(parallel int) (n int64) {
-	jobs := int64(inFlight(parallel))
 	switch {
 	case p.NeedsRecords():
-		n = int64(p.stages()) * jobs * 2 * BlockSize // text, field bounds and rows selected
-		n += jobs * p.expansion() * BlockSize
+		const block = 2 // text, field bounds and rows selected
+		stages, each, jobs := int64(p.stages()), int64(parallel+2), int64(inFlight(p.stages(), parallel))
+		// A little in each stage, or all of them where they are encoded.
+		n = max(stages*each*block+each*p.expansion(), jobs*(block+p.expansion())) * BlockSize
 	case len(p.writers) > 0:
-		n = jobs * BlockSize
+		n = int64(parallel+2) * BlockSize
 	}
 	for _, s := range p.records {
 		if s.state != nil {

@@ -29,6 +29,7 @@ type job struct {
 
 	number int64 // its place in the stage's order
 	last   bool  // nothing comes behind it: the end, or err
+	worked bool  // what needs no order is done
 
 	// Memory that a job has once and for all:
 	one   [1]*record.Batch // batches, where there is but one

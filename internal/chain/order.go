@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // order lets jobs pass one after the other, by their numbers: 0, 1, 2, ….
@@ -33,21 +34,22 @@ const (
 	// a turn is long over; and one that is woken goes on beside who woke it, far from the
 	// caches with its block. With sleep alone, two cores are hardly faster than one.
 	spinLoads  = 1 << 10
-	spinYields = 1000
+	spinYields = 200
+	spinTime   = time.Millisecond // at most, where the others take long
 	// vainSpins in a row are enough to go to sleep at once, restSpins times.
 	vainSpins, restSpins = 4, 64
 )
 
 // await waits for the turn of number n. It returns false if the context ends first.
 func (o *order) await(ctx context.Context, n int64) bool {
-	if o.now.Load() != n && !o.spin(n) && !o.sleep(ctx, n) {
+	if o.now.Load() != n && !o.spin(ctx, n) && !o.sleep(ctx, n) {
 		return false
 	}
 	return ctx.Err() == nil
 }
 
 // spin waits a moment, if n is the next one.
-func (o *order) spin(n int64) bool {
+func (o *order) spin(ctx context.Context, n int64) bool {
 	if !o.spins || o.now.Load() < n-1 {
 		return false
 	}
@@ -59,6 +61,7 @@ func (o *order) spin(n int64) bool {
 		o.vain.Store(vain + 1)
 		return false
 	}
+	began := time.Now()
 	for range spinYields {
 		for range spinLoads {
 			if o.now.Load() == n {
@@ -67,6 +70,9 @@ func (o *order) spin(n int64) bool {
 			}
 		}
 		runtime.Gosched()
+		if ctx.Err() != nil || time.Since(began) > spinTime {
+			break
+		}
 	}
 	o.vain.Store(vain + 1)
 	return false

@@ -406,3 +406,50 @@ func TestLimitWaitsForNoSource(t *testing.T) {
 		})
 	}
 }
+
+// TestLimitEndsWhatIsBeforeIt where one turn makes more than the stages behind it have
+// room for, and nobody takes any more of it.
+func TestLimitEndsWhatIsBeforeIt(t *testing.T) {
+	id := []string{"id"}
+	in := "id,x\n" + strings.Repeat("1,abcdefghijklm\n", 4*chain.BlockSize/16)
+	for range 40 {
+		explode := each(func(r record.Record, out *chain.Emitter) error {
+			for range 50 {
+				out.Copy(r, 0)
+				out.Copy(r, 1)
+				out.EndRow()
+			}
+			return nil
+		})
+		calls := 0
+		slow := chain.Filter(func(record.Record) bool {
+			if calls++; calls%(1<<10) == 0 {
+				for range 100 {
+					runtime.Gosched()
+				}
+			}
+			return true
+		})
+		j := job{in: in, parallel: 2}
+		if _, err := j.run(t, explode, chain.Select(id), slow, chain.Select(id), chain.Limit(10), chain.Select(id)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestGoexitBehindALimit is nobody's business, as any failure there.
+func TestGoexitBehindALimit(t *testing.T) {
+	in := "id\n" + strings.Repeat("1\n", chain.BlockSize/2) + strings.Repeat("2\n", chain.BlockSize/2)
+	onCores(t, 20, func(t *testing.T) {
+		exits := chain.Filter(func(r record.Record) bool {
+			if r.Get("id") == "2" {
+				runtime.Goexit()
+			}
+			return true
+		})
+		j := job{in: in, parallel: 2}
+		if _, err := j.run(t, exits.Concurrent(), chain.Limit(10)); err != nil {
+			t.Error(err)
+		}
+	})
+}

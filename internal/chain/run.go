@@ -476,9 +476,9 @@ func (n *numbered) openFor(s *record.Schema, known bool) (*transform, error) {
 	return t, nil
 }
 
-// inFlight is how many jobs a stage can have: those that come from the source or the
-// stage before, and those that have a goroutine of their own.
-func inFlight(parallel int) int { return parallel + 2 }
+// inFlight is how many jobs there can be in so many stages: each reader has one, and each
+// stage behind the first as many that have a goroutine of their own; and one in the making.
+func inFlight(stages, parallel int) int { return readers(parallel) + (stages-1)*parallel + 1 }
 
 // pump opens the encoder of a table's only object and fills that.
 func (r *run) pump(src *source, sink ByteSink) error {
@@ -489,22 +489,17 @@ func (r *run) pump(src *source, sink ByteSink) error {
 	}
 	last.write = enc.writer(r, sink)
 	last.encode = enc.append
-	for above, ok := sink.(*stepSink); ok; above, ok = above.next.(*stepSink) {
-		if g, ok := above.ByteSink.(*gzipSink); ok {
-			g.later = last.later
+	if !r.doors() { // else somebody's code writes to it, when and where it likes
+		for above, ok := sink.(*stepSink); ok; above, ok = above.next.(*stepSink) {
+			if g, ok := above.ByteSink.(*gzipSink); ok {
+				g.later = last.later
+			}
 		}
 	}
 	if err := r.writeStart(sink, enc); err != nil {
 		return err
 	}
-	worked := false
-	defer func() {
-		if !worked { // Encode has ended its goroutine
-			_ = enc.close(r, errGoexit)
-		}
-	}()
 	err = r.work(src)
-	worked = true
 	if closed := enc.close(r, err); err == nil {
 		err = closed
 	}

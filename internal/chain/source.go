@@ -182,9 +182,13 @@ func (s *source) start(first *stage) {
 	s.addReader(first)
 }
 
+// readers is how many goroutines at most read blocks: one for each core, and two where
+// there is but one, since the source may be waited for. With one more, each is woken far from
+// where it slept, and two cores are slower than one.
+func readers(parallel int) int { return max(2, parallel) }
+
 // addReader starts a goroutine that reads blocks and takes each through the chain. There
-// is another one to read on meanwhile, and so on, up to one for each core, and two
-// at least.
+// is another one to read on meanwhile, and so on.
 func (s *source) addReader(first *stage) {
 	s.readers++
 	s.run.start(func() {
@@ -223,7 +227,7 @@ func (s *source) read(first *stage) (j *job) {
 	}()
 	if j.block, err = s.nextBlock(); err != nil {
 		s.last(j, err)
-	} else if s.readers < max(2, s.run.in.Parallel) && s.turns.Load() == turn+1 {
+	} else if s.readers < readers(s.run.in.Parallel) && s.turns.Load() == turn+1 {
 		s.addReader(first)
 	}
 	return j

@@ -46,34 +46,57 @@ func (r *run) newStage() *stage {
 	return st
 }
 
-// follow takes a job through a stage, and what becomes of it through those behind. If
-// a function ends the goroutine, the run has failed.
+// follow takes a job through a stage, and what becomes of it through those behind.
 func (r *run) follow(st *stage, j *job) {
-	err := errGoexit
-	defer func() {
-		if err != nil {
-			r.fail(err)
-		}
-	}()
 	for ; j != nil; st = st.next {
+		if !j.worked {
+			st.prepare(j)
+		}
 		j = st.take(j)
 	}
-	err = nil
 }
 
-// take does a job's own work and, in its turn, the ordered one. It returns the last job
-// that this has made for the next stage, if there is one.
-func (st *stage) take(j *job) (made *job) {
-	if len(j.batches) > 0 {
-		j.err = st.work(j)
+// prepare does what needs no order. If a function of somebody's ends the goroutine, that
+// is the job's error, which another one takes to its turn.
+func (st *stage) prepare(j *job) {
+	if len(j.batches) == 0 {
+		return
 	}
-	if !st.order.await(st.run.ctx, j.number) || !st.run.enter() {
+	j.err, j.worked = errGoexit, true
+	returned := false
+	defer func() {
+		if !returned {
+			st.run.start(func() { st.run.follow(st, j) })
+		}
+	}()
+	j.err = st.work(j)
+	returned = true
+}
+
+// take does what is ordered, in the job's turn. It returns the last job that this has
+// made for the next stage, if there is one. If a function ends the goroutine, the run has
+// failed.
+func (st *stage) take(j *job) (made *job) {
+	r := st.run
+	if !st.order.await(r.ctx, j.number) {
 		return nil
 	}
-	defer st.run.leave()
+	if !r.enter() { // nobody needs more, nor may those before wait for room here
+		st.over.Store(true)
+		st.order.pass()
+		return nil
+	}
+	returned := false
+	defer func() {
+		if !returned {
+			r.fail(errGoexit)
+		}
+		r.leave()
+	}()
 	if !st.over.Load() {
 		st.inTurn(j)
 	}
+	returned = true
 	made, st.made = st.made, nil
 	aside := st.aside
 	st.aside = nil
@@ -107,8 +130,8 @@ func (st *stage) detach(j *job) error {
 		return Cause(st.run.ctx)
 	}
 	st.run.start(func() {
+		defer func() { <-st.room }()
 		st.run.follow(st, j)
-		<-st.room
 	})
 	return nil
 }

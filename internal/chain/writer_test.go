@@ -296,3 +296,36 @@ func (e rowFails) Encode(b *record.Batch) error {
 }
 
 func (e rowFails) Close() error { return nil }
+
+// piped is a writer that writes from a goroutine of its own.
+type piped struct {
+	*io.PipeWriter
+	done chan error
+}
+
+func (p piped) Close() error {
+	if err := p.PipeWriter.Close(); err != nil {
+		return err
+	}
+	return <-p.done
+}
+
+// TestWriterThatWritesFromElsewhere may do that at any time, whatever is below it.
+func TestWriterThatWritesFromElsewhere(t *testing.T) {
+	in := "id\n" + strings.Repeat("123456789\n", 1<<20)
+	var o object
+	j := job{in: in, parallel: 2, object: &o}
+	_, err := j.run(t, chain.Select([]string{"id"}), chain.WriterFunc("", func(w io.Writer) (io.WriteCloser, error) {
+		r, pipe := io.Pipe()
+		p := piped{pipe, make(chan error, 1)}
+		go func() {
+			_, err := io.Copy(w, r)
+			p.done <- err
+		}()
+		return p, nil
+	}), chain.Gzip(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantMember(t, o.text.String(), in)
+}

@@ -3,6 +3,7 @@
 package upload
 
 import (
+	"slices"
 	"sync"
 	"syscall"
 	"unsafe"
@@ -107,11 +108,11 @@ func OffHeap() (held, used int64) {
 	return arena.held, arena.used
 }
 
-// anySlab returns a slab with a free page, one that has others in use if there is one,
+// anySlab returns a slab with a free page, the fullest of those that have others in use,
 // so that as few as can be have memory. It returns nil if the system has no more.
 func anySlab() *slab {
-	if n := len(arena.partly); n > 0 {
-		return arena.partly[n-1]
+	if len(arena.partly) > 0 {
+		return slices.MinFunc(arena.partly, func(a, b *slab) int { return len(a.free) - len(b.free) })
 	}
 	var s *slab
 	if n := len(arena.idle); n > 0 {
