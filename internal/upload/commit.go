@@ -38,7 +38,8 @@ type Result struct {
 
 // Pending is an object of which every byte is safe and none is visible: all
 // parts are in the bucket, or the whole body is in memory. It ends with Commit
-// or Abort. Its methods may be called from any goroutine.
+// or Abort; Retain takes the body out of the engine's pages, which are in use until one
+// of the three. Its methods may be called from any goroutine.
 type Pending struct {
 	Key       string
 	Size      int64

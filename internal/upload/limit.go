@@ -20,6 +20,7 @@ const (
 	farGain    = 0.3                   // of a server that is far away: there, requests mostly wait
 	measure    = 60 * time.Millisecond // and how long that is looked at, at least
 	worth      = 1.2                   // and to be worth their memory
+	strain     = 2                     // how many times as long as the shortest a small request may take, if the server is far
 	probeAgain = 10 * time.Second      // when to try once more
 	changed    = 1.5                   // and how many times as fast, or slow, a server nearby must have become
 	perRequest = 256 << 10             // what a request costs besides its bytes, in bytes
@@ -50,6 +51,7 @@ type limiter struct {
 	urgent   []chan struct{}
 
 	far     bool
+	answer  time.Duration // to a request of no size, the shortest
 	lastCut time.Time     // zero: nothing was refused lately
 	before  float64       // the limit before the first cut
 	pause   time.Duration // the last one
@@ -227,6 +229,7 @@ func later(a, b time.Time) time.Time {
 func (l *limiter) answered(took time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.answer = took
 	if took < far { // also if the first answers were slow: a machine without a moment to spare is not a distance
 		l.far = false
 		return
@@ -265,7 +268,10 @@ func (l *limiter) probe(s sample, now time.Time) {
 		l.warm = true // the first requests were those of fresh connections
 	case now.Sub(l.level.since) < measure:
 		return
-	case pace >= l.gain()*last:
+	case l.far && l.strained() && l.last.limit == 0:
+		l.far = false // it is the requests that wait for each other
+		l.limit = leastLimit
+	case pace >= l.gain()*last && !(l.far && l.strained()):
 		l.last = l.level
 		l.limit = min(l.most, l.next())
 		l.probing = l.limit > l.last.limit
@@ -279,6 +285,15 @@ func (l *limiter) probe(s sample, now time.Time) {
 		l.probing = false
 	}
 	l.begin(now)
+}
+
+// strained says that small requests take much longer than they would over the distance:
+// somebody is busy, here or there, and more of them would only wait for each other. A
+// machine without a moment to spare, which was taken for a distance, would go on to
+// ask for more.
+func (l *limiter) strained() bool {
+	v := l.level
+	return v.work < int64(v.count)*(perRequest+tiny) && v.took > time.Duration(v.count)*strain*l.answer
 }
 
 // next is the limit to try after this one: few are tried at first, for their memory.

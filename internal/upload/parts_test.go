@@ -210,6 +210,10 @@ func fill(v reflect.Value) {
 // rounds fills l with requests again and again; all of a round take the same
 // time, as took has it for that many in flight.
 func rounds(l *limiter, n int, took func(inFlight int) time.Duration) (peak int) {
+	return roundsOf(l, n, 8<<20, took)
+}
+
+func roundsOf(l *limiter, n int, bytes int64, took func(inFlight int) time.Duration) (peak int) {
 	for range n {
 		_, limit := l.stats()
 		peak = max(peak, limit)
@@ -219,7 +223,7 @@ func rounds(l *limiter, n int, took func(inFlight int) time.Duration) (peak int)
 		d := took(limit)
 		time.Sleep(d) // of the bubble's clock
 		for range limit {
-			l.release(succeeded, sample{bytes: 8 << 20, took: d})
+			l.release(succeeded, sample{bytes: bytes, took: d})
 		}
 	}
 	return peak
@@ -358,6 +362,41 @@ func TestLimiterOfAServerThatOnlySeemedFar(t *testing.T) {
 				}
 				if peak := rounds(l, 40, pace); peak <= test.least || peak > test.most {
 					t.Errorf("the limit was %d, want more than %d and at most %d", peak, test.least, test.most)
+				}
+			})
+		})
+	}
+}
+
+// TestLimiterOfSmallRequests asks for many more at a time over a distance, and not where
+// they wait for each other, though the first answer came late.
+func TestLimiterOfSmallRequests(t *testing.T) {
+	const first = 2 * far
+	for _, test := range []struct {
+		name        string
+		took        func(inFlight int) time.Duration
+		least, most int // the limit at last
+		peak        int
+	}{
+		{"far", func(n int) time.Duration { return first + time.Duration(n)*far/200 }, 128, mostLimit, mostLimit},
+		{"near, and busy", func(n int) time.Duration { return max(2*time.Millisecond, time.Duration(n)*2*time.Millisecond) },
+			leastLimit, leastLimit, farLimit},
+		{"near, and less busy later", func(n int) time.Duration {
+			if n <= farLimit {
+				return first
+			}
+			return time.Duration(n) * time.Millisecond
+		}, farLimit, 2 * farLimit, 2 * farLimit},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := newLimiter(0)
+				l.answered(first)
+				if peak := roundsOf(l, 20, 4<<10, test.took); peak > test.peak {
+					t.Errorf("the limit was %d, want at most %d", peak, test.peak)
+				}
+				if _, limit := l.stats(); limit < test.least || limit > test.most {
+					t.Errorf("the limit is %d, want %d to %d", limit, test.least, test.most)
 				}
 			})
 		})
