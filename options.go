@@ -165,7 +165,7 @@ func WithObjectInput(f func(*s3.CreateMultipartUploadInput)) Option {
 // parts grow up to half of it; partitions that are open at the same time share
 // that reach. What callbacks keep is their own; so is the buffer, of at most 256
 // KiB, of a Read that does not return when its Write is cancelled. On Linux the
-// bodies stand beside Go's heap, in pages that [debug.SetMemoryLimit] does not know of:
+// bodies stand beside Go's heap, in pages that [runtime/debug.SetMemoryLimit] does not know of:
 // such a limit (GOMEMLIMIT) is best set to what the program may take less this budget.
 // [WithPool] is for several Writers.
 func WithMemory(bytes int64) Option {
