@@ -169,7 +169,7 @@ func (p *Pending) stage(ctx context.Context) error {
 		return err
 	}
 	p.body.number = 1
-	done, err := p.engine.sendPart(ctx, p.settings, id, p.body, nil)
+	done, err := p.engine.sendPart(ctx, p.settings, id, p.body, nil, nil)
 	if err != nil {
 		caller := p.caller
 		if caller.Err() != nil { // it was another Write's

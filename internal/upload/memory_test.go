@@ -1,12 +1,14 @@
 package upload
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -556,6 +558,47 @@ func TestSmallBodiesAreCompact(t *testing.T) {
 		t.Errorf("requests %v", b.counts)
 	}
 	atRest(t, e)
+}
+
+// The memory of a part that has arrived is there before the next request begins: else
+// the part that is filled meanwhile would at times take more.
+func TestNextRequestFindsTheMemoryOfTheLastPart(t *testing.T) {
+	body := data(2 * int(small.basePart))
+	for name, feed := range map[string]func(*Stream) error{
+		"read in turn":    func(s *Stream) error { _, err := s.Write(body); return err },
+		"read at offsets": func(s *Stream) error { return s.ReadRange(bytes.NewReader(body), 0, int64(len(body))) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBucket()
+			e := b.engine(func(c *Config) { c.Concurrency = 1 })
+			var begun atomic.Int32
+			second := make(chan struct{})
+			b.onRequest = func(_ context.Context, op string) error {
+				if op == opPart && begun.Add(1) == 2 {
+					if got := usedBy(e.pool); got != small.basePart/small.page {
+						t.Errorf("%d pages are in use when the second of two parts is sent, want those of one", got)
+					}
+					close(second)
+				}
+				return nil
+			}
+			a := admit(t, e)
+			s := e.Open(t.Context(), a, Object{Key: "k", Size: -1, Sent: func(int64) { <-second }})
+			if err := feed(s); err != nil {
+				t.Fatal(err)
+			}
+			commit(t, s)
+			a.Release()
+			wantObject(t, b, "k", body)
+			atRest(t, e)
+		})
+	}
+}
+
+func usedBy(p *pool) int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.pages
 }
 
 // sink takes everything and keeps nothing.

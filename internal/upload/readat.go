@@ -106,15 +106,15 @@ func (s *Stream) readAndSend(from *span, after int64, turns chan struct{}) {
 	s.part = nil
 	s.schedule.begin(from.n)
 	s.engine.pool.unclaim(s.account)
-	s.engine.pool.depart(s.account)
+	arrived := s.depart(p)
 	turns <- struct{}{} // there is one: only this goroutine takes them
 	s.sending.Go(func() {
-		defer func() { s.engine.pool.arrive(s.account, p.pages) }()
+		defer arrived()
 		defer s.recovered()
 		if !s.readPart(p, from, after, turns) || s.engine.cfg.DryRun {
 			return
 		}
-		if err := s.upload(p); err != nil {
+		if err := s.upload(p, arrived); err != nil {
 			s.refused(err)
 		}
 	})

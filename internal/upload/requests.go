@@ -40,8 +40,10 @@ func (e *Engine) create(ctx context.Context, s *settings, late func()) (id strin
 	return id, lost, err
 }
 
-// sendPart uploads p. begun, which may be nil, is called when the first try starts.
-func (e *Engine) sendPart(ctx context.Context, s *settings, id string, p *part, begun func()) (types.CompletedPart, error) {
+// sendPart uploads p. Of what may be nil, begun is called when the first try starts, and taken
+// when the server has p and the next request has not begun yet: one that follows
+// finds its memory.
+func (e *Engine) sendPart(ctx context.Context, s *settings, id string, p *part, begun, taken func()) (types.CompletedPart, error) {
 	crc := encodeCRC(p.crc)
 	done := types.CompletedPart{PartNumber: aws.Int32(p.number), ChecksumCRC64NVME: &crc}
 	sdk := func(ctx context.Context, a attempt) (answer, error) {
@@ -51,7 +53,7 @@ func (e *Engine) sendPart(ctx context.Context, s *settings, id string, p *part, 
 		}
 		return answer{etag: aws.ToString(out.ETag), crc64nvme: aws.ToString(out.ChecksumCRC64NVME)}, nil
 	}
-	_, err := e.do(ctx, &request{name: opPart, key: s.key, body: p, begun: begun, send: func(ctx context.Context, a attempt) error {
+	_, err := e.do(ctx, &request{name: opPart, key: s.key, body: p, begun: begun, taken: taken, send: func(ctx context.Context, a attempt) error {
 		got, err := e.send(ctx, s, id, p, a, sdk)
 		if err != nil {
 			return err

@@ -38,6 +38,7 @@ type request struct {
 	caller context.Context
 
 	begun func()
+	taken func() // called when the server has all of the body, before another request gets the place
 	late  func() // called when the server has had the request for as long as one nearby needs not
 	send  func(context.Context, attempt) error
 
@@ -109,6 +110,9 @@ func (e *Engine) doInSlot(ctx context.Context, r *request) (lost bool, err error
 		v := classify(r, err)
 		lost = lost || v.lost
 		r.wish = v.after
+		if err == nil && r.taken != nil {
+			r.taken()
+		}
 		e.release(v.result(), r.sample(took))
 		if err == nil {
 			return lost, nil

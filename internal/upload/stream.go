@@ -258,15 +258,21 @@ func (s *Stream) send() error {
 		s.give(p)
 		return err
 	}
-	s.engine.pool.depart(s.account)
+	arrived := s.depart(p)
 	s.sending.Go(func() {
-		defer s.engine.pool.arrive(s.account, p.pages)
+		defer arrived()
 		defer s.recovered()
-		if err := s.upload(p); err != nil {
+		if err := s.upload(p, arrived); err != nil {
 			s.refused(err)
 		}
 	})
 	return nil
+}
+
+// depart notes that p is being sent, until the function that it returns is called.
+func (s *Stream) depart(p *part) (arrived func()) {
+	s.engine.pool.depart(s.account)
+	return sync.OnceFunc(func() { s.engine.pool.arrive(s.account, p.pages) })
 }
 
 func (s *Stream) give(p *part) {
@@ -308,14 +314,14 @@ func (s *Stream) recovered() {
 	}
 }
 
-func (s *Stream) upload(p *part) error {
+func (s *Stream) upload(p *part, taken func()) error {
 	begun := sync.OnceFunc(s.backlog.leave)
 	defer begun()
 	<-s.created // ends soon when the context does
 	if s.id == "" {
 		return nil // open has failed, and has said so
 	}
-	done, err := s.engine.sendPart(s.ctx, s.settings, s.id, p, begun)
+	done, err := s.engine.sendPart(s.ctx, s.settings, s.id, p, begun, taken)
 	if err != nil {
 		return err
 	}
