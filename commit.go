@@ -127,16 +127,9 @@ func settle(ctx context.Context, first *delivery, kept bool, ds ...*delivery) {
 	for i, d := range ds {
 		left[i] = slices.ContainsFunc(d.objects, (*object).unsettled)
 	}
-	retention, giveUp := context.WithCancel(ctx)
-	defer giveUp()
-	each(ds, func(d *delivery, o *object) error {
-		if !kept {
-			o.abort(d)
-		} else if err := o.retain(retention, d); upload.IsOutage(err) {
-			giveUp() // each of the others would find out as slowly
-		}
-		return nil
-	})
+	if slices.Contains(left, true) {
+		endAll(ctx, kept, ds)
+	}
 	for i, d := range ds {
 		switch {
 		case d.report.Err != nil:
@@ -147,6 +140,20 @@ func settle(ctx context.Context, first *delivery, kept bool, ds ...*delivery) {
 		}
 		d.list()
 	}
+}
+
+// endAll gives up or keeps what is not committed.
+func endAll(ctx context.Context, kept bool, ds []*delivery) {
+	retention, giveUp := context.WithCancel(ctx)
+	defer giveUp()
+	each(ds, func(d *delivery, o *object) error {
+		if !kept {
+			o.abort(d)
+		} else if err := o.retain(retention, d); upload.IsOutage(err) {
+			giveUp() // each of the others would find out as slowly
+		}
+		return nil
+	})
 }
 
 // list fills the report with the objects as they are now.

@@ -144,8 +144,9 @@ func (d *delivery) start(ctx context.Context) context.Context {
 func (d *delivery) run(ctx context.Context) {
 	defer d.admission.Release()
 	objects, stop := context.WithCancelCause(ctx) // as long as the table, unless it fails
-	d.input.Failed = stop
-	err := d.program.Run(ctx, d.input, &d.counts, func(o *chain.Object) (chain.ByteSink, error) { return d.open(objects, o) })
+	input := d.input
+	input.Failed = stop
+	err := d.program.Run(ctx, input, &d.counts, func(o *chain.Object) (chain.ByteSink, error) { return d.open(objects, o) })
 	if abandoned, ok := err.(*chain.AbandonedError); ok {
 		err = abandoned.Err
 		d.leave()

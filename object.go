@@ -221,6 +221,9 @@ func (d *delivery) has(s *objectSink, o *object) bool {
 		return false
 	}
 	delete(d.filling, s)
+	if len(d.filling) == 0 {
+		d.filling = nil // the last one, of most tables, and there may be very many of these
+	}
 	d.objects = append(d.objects, o)
 	return true
 }

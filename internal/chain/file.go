@@ -23,15 +23,18 @@ type file struct {
 	run        *run
 }
 
+// mayBeFile says whether it is worth asking for the source as a file.
+func (s *source) mayBeFile() bool {
+	_, ok := s.raw.(io.ReaderAt)
+	return ok && len(s.run.readers) == 0 && !overrides(s.raw)
+}
+
 // file returns what is read as a file, from where the reader stands, and leaves
 // the reader at its end. It is nil for all that has to be read in sequence: also
 // what seems to be empty, as files do that are made up while they are read.
 func (s *source) file() (*file, error) {
-	at, ok := s.raw.(io.ReaderAt)
-	if !ok || len(s.run.readers) > 0 || overrides(s.raw) {
-		return nil, nil
-	}
-	f := &file{at: at, size: sizeOf(s.raw), run: s.run}
+	f := &file{at: s.raw.(io.ReaderAt), size: sizeOf(s.raw), run: s.run}
+	var ok bool
 	if f.end, ok = f.size(); !ok {
 		return nil, nil
 	}

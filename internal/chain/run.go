@@ -293,7 +293,7 @@ func fill(sink ByteSink, f func() error) error {
 func (r *run) copyTo(sink ByteSink, src *source, reader io.Reader) error {
 	// The object's own sink reads straight into its parts.
 	if b, ok := sink.(*bottom); ok {
-		if rr, ok := b.ByteSink.(rangeReader); ok {
+		if rr, ok := b.ByteSink.(rangeReader); ok && src.mayBeFile() {
 			f, err := alone(src, src.file)
 			if err != nil {
 				return sourceError(err)

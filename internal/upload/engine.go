@@ -167,6 +167,7 @@ func (a *Admission) Release() {
 		return
 	}
 	a.released = true
+	a.waiting, a.idle = nil, nil // whoever keeps the admission keeps nothing else
 	a.engine.pool.release(a.accounts)
 }
 
@@ -195,6 +196,9 @@ func (a *Admission) enter() (*account, error) {
 func (a *Admission) leave(place *account, p *Pending) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if a.released {
+		return
+	}
 	a.idle = append(a.idle, place)
 	if p != nil && p.Held() > 0 {
 		a.waiting = append(a.waiting, p)

@@ -314,6 +314,11 @@ func (p *pool) stand(ctx context.Context, queue *[]*waiter, w *waiter) (granted 
 // is the object's owner who waits for the end of that: w may get memory from
 // elsewhere, and one whose server is slow does not keep it from the next one.
 func (p *pool) await(ctx context.Context, w *waiter) error {
+	select {
+	case <-w.ready: // at once, as long as there is memory
+		return nil
+	default:
+	}
 	relief, stop := context.WithCancel(context.Background())
 	defer func() {
 		if ctx.Err() != nil {
