@@ -6,6 +6,8 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/seed149ec23d/s3writer"
 )
@@ -101,4 +103,34 @@ func TestFunctionsTakeTurns(t *testing.T) {
 			wantObject(t, srv, report.Tables[0].Objects[0].Key, want.String())
 		})
 	}
+}
+
+// A function that sleeps in a bubble of testing/synctest, whose time passes only when
+// everybody waits, is waited for: nobody looks for a turn for ever.
+func TestFunctionSleepsInABubble(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(2))
+	const rows = 100_000
+	var in strings.Builder
+	in.WriteString("id,name\n")
+	for i := range rows {
+		fmt.Fprintf(&in, "%d,some name\n", i)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		calls := 0
+		w := mustNew(t, s3writer.WithDryRun())
+		table := csv("a.csv", in.String())
+		table.Processors = []s3writer.Processor{s3writer.Filter(func(s3writer.Record) bool {
+			if calls++; calls%1000 == 0 {
+				time.Sleep(time.Millisecond) // of the bubble's clock
+			}
+			return true
+		})}
+		began := time.Now()
+		if _, err := w.Write(t.Context(), table); err != nil {
+			t.Fatal(err)
+		}
+		if passed := time.Since(began); calls != rows || passed < rows/1000*time.Millisecond {
+			t.Errorf("%d calls in %v", calls, passed)
+		}
+	})
 }

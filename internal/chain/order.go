@@ -30,12 +30,15 @@ type sleeper struct {
 const (
 	// spinLoads is how often one looks for its turn before it lets others run, of
 	// whom the sinks have some, and spinTime how long it does both before it goes to
-	// sleep. To wake a goroutine takes many microseconds in a virtual machine, in which
+	// sleep; spinYields where no time passes, as in a bubble of testing/synctest.
+	//
+	// To wake a goroutine takes many microseconds in a virtual machine, in which
 	// a turn is long over; and one that is woken goes on beside who woke it, far from the
 	// caches with its block. With sleep alone, two cores are hardly faster than one; with a
 	// tenth of this time, which a turn that the system interrupts takes, they lose a tenth.
-	spinLoads = 1 << 10
-	spinTime  = time.Millisecond
+	spinLoads  = 1 << 10
+	spinTime   = time.Millisecond
+	spinYields = 1 << 13
 	// vainSpins in a row are enough to go to sleep at once, restSpins times: whoever is
 	// waited for takes longer.
 	vainSpins, restSpins = 4, 16
@@ -62,12 +65,17 @@ func (o *order) spin(ctx context.Context, n int64) bool {
 		o.vain.Store(vain + 1)
 		return false
 	}
-	for began := time.Now(); ctx.Err() == nil && time.Since(began) < spinTime; runtime.Gosched() {
+	began := time.Now()
+	for range spinYields {
 		for range spinLoads {
 			if o.now.Load() == n {
 				o.vain.Store(0)
 				return true
 			}
+		}
+		runtime.Gosched()
+		if ctx.Err() != nil || time.Since(began) > spinTime {
+			break
 		}
 	}
 	o.vain.Store(vain + 1)
