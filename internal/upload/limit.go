@@ -12,7 +12,7 @@ const (
 	firstLimit = 2
 	leastLimit = 3 // what probing goes to first, and back to at least
 	farLimit   = 32
-	mostLimit  = 384                   // 3,840 a second over 100 ms; S3 takes 3,500 PUTs of one prefix
+	mostLimit  = 256
 	abortLimit = 8                     // aborts beyond any bound: they are tiny, and do not wait for long parts
 	far        = 15 * time.Millisecond // a server that answers no faster is far away
 
@@ -255,9 +255,6 @@ func (v *level) add(s sample) bool {
 	return true
 }
 
-// small tells requests that take no time and no memory of their own.
-func (v level) small() bool { return v.work < int64(v.count)*(perRequest+tiny) }
-
 // probe measures the level, and goes on to the next one or back to the last,
 // if there is demand for more than the level has.
 // Requests without a body say nothing about the pace.
@@ -295,7 +292,8 @@ func (l *limiter) probe(s sample, now time.Time) {
 // machine without a moment to spare, which was taken for a distance, would go on to
 // ask for more.
 func (l *limiter) strained() bool {
-	return l.level.small() && l.level.took > time.Duration(l.level.count)*strain*l.answer
+	v := l.level
+	return v.work < int64(v.count)*(perRequest+tiny) && v.took > time.Duration(v.count)*strain*l.answer
 }
 
 // next is the limit to try after this one: few are tried at first, for their memory.
