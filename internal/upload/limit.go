@@ -2,6 +2,7 @@ package upload
 
 import (
 	"context"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -62,6 +63,7 @@ type limiter struct {
 	warm  bool
 	level level
 	last  level   // the one before, to go back to
+	rise  level   // the one that has paid, while the one before is looked at once more
 	found float64 // the pace at the limit that was found last
 }
 
@@ -175,9 +177,13 @@ func (l *limiter) release(r result, s sample) {
 		l.limit = max(l.limit, l.before/2)
 		l.probeAnew(now)
 	case l.level.add(s) && busy && l.limit < l.most && now.Sub(l.level.since) >= probeAgain:
-		if l.far || l.different() {
+		switch {
+		case l.far:
 			l.probeAnew(now)
-		} else {
+		case l.different():
+			l.limit = min(l.limit, max(firstLimit, math.Floor(l.limit/2))) // if so few do as well, more need not be tried
+			l.probeAnew(now)
+		default:
 			l.begin(now)
 		}
 	}
@@ -187,7 +193,7 @@ func (l *limiter) release(r result, s sample) {
 // probeAnew begins to look for the limit again.
 func (l *limiter) probeAnew(now time.Time) {
 	l.probing, l.lastCut, l.before = true, time.Time{}, 0
-	l.last = level{}
+	l.last, l.rise = level{}, level{}
 	l.begin(now)
 }
 
@@ -239,7 +245,7 @@ func (l *limiter) answered(took time.Duration) {
 	}
 	l.far = true
 	l.limit = min(l.most, farLimit)
-	l.last = level{}
+	l.last, l.rise = level{}, level{}
 	l.begin(time.Now())
 	l.admit()
 }
@@ -262,16 +268,21 @@ func (l *limiter) probe(s sample, now time.Time) {
 	if !l.level.add(s) || !l.level.full || l.level.count < int(l.limit) {
 		return
 	}
+	if l.warm && now.Sub(l.level.since) < measure {
+		return
+	}
+	again := l.looked()
 	pace, last := l.level.pace(), l.last.pace()
+	pays := pace >= l.gain()*last
 	switch {
 	case !l.warm:
 		l.warm = true // the first requests were those of fresh connections
-	case now.Sub(l.level.since) < measure:
-		return
 	case l.far && l.strained() && l.last.limit == 0:
 		l.far = false // it is the requests that wait for each other
 		l.limit = leastLimit
-	case pace >= l.gain()*last && !(l.far && l.strained()):
+	case pays && !again && l.limit == leastLimit && l.last.limit > 0:
+		l.rise, l.limit = l.level, l.last.limit
+	case pays && !(l.far && l.strained()):
 		l.last = l.level
 		l.limit = min(l.most, l.next())
 		l.probing = l.limit > l.last.limit
@@ -285,6 +296,20 @@ func (l *limiter) probe(s sample, now time.Time) {
 		l.probing = false
 	}
 	l.begin(now)
+}
+
+// looked ends the second look at a level after the one above it seemed to pay, which is
+// then compared with the better of the two: what takes twice the memory of a few requests is
+// not tried because the machine was busy for a moment. It says whether there was one.
+func (l *limiter) looked() bool {
+	if l.rise.limit == 0 {
+		return false
+	}
+	if l.level.pace() > l.last.pace() {
+		l.last = l.level
+	}
+	l.level, l.limit, l.rise = l.rise, l.rise.limit, level{}
+	return true
 }
 
 // strained says that small requests take much longer than they would over the distance:

@@ -269,6 +269,38 @@ func TestLimiterLeavesWellAlone(t *testing.T) {
 	})
 }
 
+// TestLimiterIsNotMisled by a machine that was busy when few requests were measured, or
+// has become faster at whatever number of them: more would only take memory.
+func TestLimiterIsNotMisled(t *testing.T) {
+	bound := func(each time.Duration) func(int) time.Duration {
+		return func(n int) time.Duration { return time.Duration(n) * each }
+	}
+	const busy, idle = 100 * time.Millisecond, 50 * time.Millisecond
+	for name, phases := range map[string][]struct {
+		rounds int
+		each   time.Duration
+	}{
+		"busy at first":      {{2, busy}, {20, idle}},
+		"faster later":       {{500, busy}, {500, idle}},
+		"slower later":       {{500, idle}, {500, busy}},
+		"now this, now that": {{200, idle}, {200, busy}, {200, idle}, {200, busy}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := newLimiter(0)
+				for _, phase := range phases {
+					if peak := rounds(l, phase.rounds, bound(phase.each)); peak > leastLimit {
+						t.Errorf("%d requests were tried", peak)
+					}
+				}
+				if _, limit := l.stats(); limit != leastLimit {
+					t.Errorf("the limit is %d, want %d", limit, leastLimit)
+				}
+			})
+		})
+	}
+}
+
 // TestLimiterSlowsDown halves the limit with every round that is refused, pauses
 // when one request at a time is too much, and comes back.
 func TestLimiterSlowsDown(t *testing.T) {
