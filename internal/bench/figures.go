@@ -6,13 +6,24 @@ func (r *result) elapsed(i int) float64 {
 	return median(r.values(i, func(o outcome) float64 { return o.Elapsed.Seconds() }))
 }
 
-// perByte returns the time of as much input as the comparison's.
-func (r *result) perByte(i int) float64 {
-	return r.elapsed(i) / float64(max(1, r.comparison.contestants[i].times))
+// speedup tells how many times as fast as contestant i ours is, byte for byte.
+func (r *result) speedup(i int) float64 { return r.ratio(0, i) }
+
+// ratio tells how many times as fast as contestant j contestant i is, byte for byte: the
+// median of the rounds, each of which compares what ran one soon after the other.
+func (r *result) ratio(i, j int) float64 {
+	rounds := make([]float64, min(len(r.outcomes[i]), len(r.outcomes[j])))
+	for k := range rounds {
+		rounds[k] = r.perByte(j, k) / r.perByte(i, k)
+	}
+	slices.Sort(rounds)
+	return median(rounds)
 }
 
-// speedup tells how many times as fast as contestant i ours is, byte for byte.
-func (r *result) speedup(i int) float64 { return r.perByte(i) / r.perByte(0) }
+// perByte returns what as much input as the comparison's took in a round.
+func (r *result) perByte(i, round int) float64 {
+	return r.outcomes[i][round].Elapsed.Seconds() / float64(max(1, r.comparison.contestants[i].times))
+}
 
 func (r *result) cpu(i int) float64 {
 	return median(r.values(i, func(o outcome) float64 { return o.CPU.Seconds() }))

@@ -35,7 +35,7 @@ func ratioTo(name string, least float64) goal {
 // so many times as fast as the first.
 func scaling(name string, least float64) goal {
 	return goal{text: fmt.Sprintf("%s ≥ %g× of one", name, least), rival: name, judge: func(r *result) (string, bool) {
-		ratio := 1 / r.speedup(r.find(name))
+		ratio := r.ratio(r.find(name), 0)
 		return times(ratio, least), ratio >= least
 	}}
 }
@@ -117,7 +117,7 @@ func ratioToEach(least float64) goal {
 func variantToEach(variant string, least float64) goal {
 	return goal{text: fmt.Sprintf("%s: ≥ %g× each rival", variant, least), rival: variant, judge: func(r *result) (string, bool) {
 		best := r.least(atDefaults, r.elapsed)
-		ratio := r.speedup(best) / r.speedup(r.find(variant))
+		ratio := r.ratio(r.find(variant), best)
 		return fmt.Sprintf("%s of %s", times(ratio, least), r.comparison.contestants[best].name), ratio >= least
 	}}
 }
@@ -126,7 +126,7 @@ func variantToEach(variant string, least float64) goal {
 // called name.
 func variantTo(variant, name string, least float64) goal {
 	return goal{text: fmt.Sprintf("%s: ≥ %g× %s", variant, least, name), rival: name, judge: func(r *result) (string, bool) {
-		ratio := r.speedup(r.find(name)) / r.speedup(r.find(variant))
+		ratio := r.ratio(r.find(variant), r.find(name))
 		return times(ratio, least), ratio >= least
 	}}
 }
@@ -152,7 +152,7 @@ var noMoreCPU = goal{text: "no more CPU than any rival", judge: func(r *result) 
 // time per byte, within a share of the least.
 func sameTimePerByte(share float64) goal {
 	return goal{text: fmt.Sprintf("time per byte within %.0f %%", 100*share), judge: func(r *result) (string, bool) {
-		more := r.spread(r.perByte)
+		more := r.spread(r.speedup)
 		return fmt.Sprintf("%.0f %%", 100*more), more <= share
 	}}
 }

@@ -48,6 +48,30 @@ func TestGoals(t *testing.T) {
 	}
 }
 
+// TestRatiosAreThoseOfRounds on a machine that is not as fast in all of them.
+func TestRatiosAreThoseOfRounds(t *testing.T) {
+	c := &comparison{tables: 1, contestants: []contestant{{name: "ours", ours: true}, {name: "rival"}, {name: "ours, twice", ours: true, times: 2}}}
+	r := resultOf(c, []float64{1, 4, 4}, []float64{1, 1, 1})
+	for _, round := range [][]float64{{2, 4, 4}, {2, 8, 8}} {
+		for i, o := range resultOf(c, round, []float64{1, 1, 1}).outcomes {
+			r.outcomes[i] = append(r.outcomes[i], o...)
+		}
+	}
+	for _, test := range []struct {
+		goal   goal
+		figure string
+	}{
+		{ratioTo("rival", 4), "4.0×"},
+		{variantTo("ours, twice", "rival", 2), "2.0×"},
+		{scaling("ours, twice", 0.5), "0.50×"},
+		{sameTimePerByte(3), "300 %"},
+	} {
+		if figure, reached := test.goal.judge(r); figure != test.figure || !reached {
+			t.Errorf("%s: got %q, %v; want %q", test.goal.text, figure, reached, test.figure)
+		}
+	}
+}
+
 // TestTunedRivalsAreNamedAndNotCounted is for rivals that are not at their defaults.
 func TestTunedRivalsAreNamedAndNotCounted(t *testing.T) {
 	c := &comparison{contestants: []contestant{{name: "ours", ours: true}, {name: "plain"}, {name: "tuned", tuned: true}}}
