@@ -22,6 +22,18 @@ func each(row func(record.Record, *chain.Emitter) error) chain.Step {
 	return chain.RecordFunc(func([]record.Column) (chain.RecordStep, error) { return chain.RecordStep{Row: row}, nil })
 }
 
+// repeat hands on every row of two columns n times.
+func repeat(n int) chain.Step {
+	return each(func(r record.Record, out *chain.Emitter) error {
+		for range n {
+			out.Copy(r, 0)
+			out.Copy(r, 1)
+			out.EndRow()
+		}
+		return nil
+	})
+}
+
 // TestRecordFuncErrors is about functions that break their word.
 func TestRecordFuncErrors(t *testing.T) {
 	opens := func(rs chain.RecordStep, err error) chain.Step {
@@ -257,14 +269,7 @@ func TestRowNumbers(t *testing.T) {
 		return b.String()
 	}
 	keep := chain.Filter(func(r record.Record) bool { return r.Get("n") == "x" || r.Value("n").String() != "3" })
-	double := each(func(r record.Record, out *chain.Emitter) error {
-		for range 2 {
-			out.Copy(r, 0)
-			out.Copy(r, 1)
-			out.EndRow()
-		}
-		return nil
-	})
+	double := repeat(2)
 	number := chain.Typed("n", record.Int64)
 	for _, bad := range []int{1, 2, 2622, 6000, 9999, rows} {
 		place := fmt.Sprintf(`row %d: column "n": "x" is not an int64`, bad)
@@ -417,15 +422,10 @@ func TestLimitStops(t *testing.T) {
 	}
 	for _, n := range []int64{0, 1, 100_000} {
 		for name, steps := range map[string][]chain.Step{
-			"first":           {chain.Limit(n), chain.Select([]string{"id"})},
-			"behind a Filter": {chain.Filter(func(record.Record) bool { return true }), chain.Limit(n), chain.Gzip(1)},
-			"between stages":  {chain.RowNumber("n"), chain.Select([]string{"id"}), chain.Limit(n), chain.Select([]string{"id"}), chain.RowNumber("n")},
-			"behind a RecordFunc": {each(func(r record.Record, out *chain.Emitter) error {
-				out.Copy(r, 0)
-				out.Copy(r, 1)
-				out.EndRow()
-				return nil
-			}), chain.Limit(n)},
+			"first":               {chain.Limit(n), chain.Select([]string{"id"})},
+			"behind a Filter":     {chain.Filter(func(record.Record) bool { return true }), chain.Limit(n), chain.Gzip(1)},
+			"between stages":      {chain.RowNumber("n"), chain.Select([]string{"id"}), chain.Limit(n), chain.Select([]string{"id"}), chain.RowNumber("n")},
+			"behind a RecordFunc": {repeat(1), chain.Limit(n)},
 		} {
 			t.Run(fmt.Sprint(name, " ", n), func(t *testing.T) {
 				defer goleak.VerifyNone(t, goleak.IgnoreCurrent())

@@ -125,6 +125,16 @@ func newWaiter(a *account) *waiter {
 	return &waiter{account: a, ready: make(chan struct{}), poke: make(chan struct{}, 1)}
 }
 
+// granted says whether w has what it wants.
+func (w *waiter) granted() bool {
+	select {
+	case <-w.ready:
+		return true
+	default:
+		return false
+	}
+}
+
 func (p *pool) release(accounts []*account) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -314,10 +324,8 @@ func (p *pool) stand(ctx context.Context, queue *[]*waiter, w *waiter) (granted 
 // is the object's owner who waits for the end of that: w may get memory from
 // elsewhere, and one whose server is slow does not keep it from the next one.
 func (p *pool) await(ctx context.Context, w *waiter) error {
-	select {
-	case <-w.ready: // at once, as long as there is memory
+	if w.granted() { // at once, as long as there is memory
 		return nil
-	default:
 	}
 	relief, stop := context.WithCancel(context.Background())
 	defer func() {
@@ -330,10 +338,8 @@ func (p *pool) await(ctx context.Context, w *waiter) error {
 	timer := time.NewTimer(slowRelief)
 	defer timer.Stop()
 	for {
-		select {
-		case <-w.ready:
+		if w.granted() {
 			return nil
-		default:
 		}
 		if running == 0 || late && running < mostRelief {
 			if b := p.nextHeld(w); b != nil {

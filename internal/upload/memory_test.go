@@ -7,11 +7,13 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+	"weak"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 )
@@ -593,6 +595,42 @@ func TestNextRequestFindsTheMemoryOfTheLastPart(t *testing.T) {
 			atRest(t, e)
 		})
 	}
+}
+
+// An admission that is released keeps no object, whoever keeps the admission: a Write
+// has thousands until its end.
+func TestReleasedAdmissionKeepsNothing(t *testing.T) {
+	b := newBucket()
+	e := b.engine()
+	var admissions []*Admission
+	var objects []weak.Pointer[Pending]
+	for _, early := range []bool{false, true} { // early: by who gives up a run that is stuck
+		a := admit(t, e)
+		s := e.Open(t.Context(), a, Object{Key: "k", Size: -1})
+		if _, err := s.Write(data(5)); err != nil {
+			t.Fatal(err)
+		}
+		if early {
+			a.Release()
+		}
+		p, err := s.Finish()
+		if err != nil {
+			t.Fatal(err)
+		}
+		a.Release()
+		if _, err := p.Commit(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		admissions, objects = append(admissions, a), append(objects, weak.Make(p))
+	}
+	runtime.GC()
+	for i, o := range objects {
+		if o.Value() != nil {
+			t.Errorf("object %d is still there", i)
+		}
+	}
+	runtime.KeepAlive(admissions)
+	atRest(t, e)
 }
 
 func usedBy(p *pool) int64 {

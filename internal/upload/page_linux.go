@@ -14,8 +14,8 @@ import (
 // what lives, so that a heap with all the pages in it would collect its own garbage
 // when there is as much of that again. And Go's heap is in small pages of the kernel, each
 // of which has to be asked for: a virtual machine was seen to take 15 µs for each, longer
-// than it takes to be filled and sent. There, a copy of 16 GiB had a peak of 43 MiB, and one
-// of 1 GiB 46; with pages on the heap these were 87 and 38.
+// than it takes to be filled and sent. There, a copy of 16 GiB has a peak of 41 MiB, and one
+// of 1 GiB 38; with pages on the heap the first was seen to take 87.
 //
 // With the race detector, which knows nothing of such memory, pages are on the heap.
 
