@@ -34,12 +34,12 @@ type Client interface {
 // connection is how a Writer reaches its bucket.
 type connection struct {
 	client   Client
-	endpoint string          // a server's that is not AWS; "": AWS
-	profile  upload.Profile  // of the server
-	region   string          // "" until it is found out
-	wire     *upload.Wire    // what client sends with; nil: somebody else's, who may have changed how
-	refresh  func()          // drops credentials that a server called expired; may be nil
-	idle     *http.Transport // ours or the pool's, to close idle connections; nil: somebody else's
+	endpoint string         // a server's that is not AWS; "": AWS
+	profile  upload.Profile // of the server
+	region   string         // "" until it is found out
+	wire     *upload.Wire   // what client sends with; nil: somebody else's, who may have changed how
+	refresh  func()         // drops credentials that a server called expired; may be nil
+	idle     *http.Client   // ours or the pool's, to close idle connections; nil: somebody else's
 }
 
 // connect makes the client that the options describe. It does no I/O on a
@@ -130,7 +130,7 @@ func (o *options) sdkLogger() logging.Logger {
 	})
 }
 
-// transport makes the HTTP client, or one on the pool's connections, with the certificate authorities of the
+// transport makes the HTTP client, or takes the pool's, with the certificate authorities of the
 // ambient one (AWS_CA_BUNDLE).
 func (c *connection) transport(o *options, ambient aws.HTTPClient) *http.Client {
 	var roots *x509.CertPool
@@ -140,12 +140,13 @@ func (c *connection) transport(o *options, ambient aws.HTTPClient) *http.Client 
 		}
 	}
 	if o.pool != nil {
-		c.idle = o.pool.shared.Transport(roots)
+		c.idle = o.pool.shared.HTTPClient(roots)
 	} else {
-		c.idle = upload.Transport(o.concurrency)
-		c.idle.TLSClientConfig.RootCAs = roots
+		own := upload.Transport(o.concurrency)
+		own.TLSClientConfig.RootCAs = roots
+		c.idle = upload.HTTPClient(own)
 	}
-	return upload.HTTPClient(c.idle)
+	return c.idle
 }
 
 // profileOf is what is known of the server at an endpoint; nil is AWS.

@@ -38,6 +38,7 @@ type wireKey struct{}
 type lending struct {
 	http.RoundTripper
 	beyond http.RoundTripper
+	hosts  *hosts // of the others
 }
 
 // beyondKey marks the requests that wait for nobody's connection: aborts, where all of
@@ -48,11 +49,13 @@ func (l lending) RoundTrip(req *http.Request) (*http.Response, error) {
 	if l.beyond != nil && req.Context().Value(beyondKey{}) != nil {
 		return l.beyond.RoundTrip(req)
 	}
-	if w, ok := req.Context().Value(wireKey{}).(*wire); ok && w.take(req.ContentLength) {
-		req = req.WithContext(req.Context())
+	w, lent := req.Context().Value(wireKey{}).(*wire)
+	f := l.hosts.of(req).begin()
+	req = req.WithContext(context.WithValue(req.Context(), flightKey{}, f))
+	if lent && w.take(req.ContentLength) {
 		req.Body = w
 	}
-	return l.RoundTripper.RoundTrip(req)
+	return f.answered(l.RoundTripper.RoundTrip(req))
 }
 
 func (l lending) CloseIdleConnections() {
@@ -152,9 +155,3 @@ func sendBody(conn net.Conn, r io.Reader) (int64, error) {
 	}
 	return io.Copy(struct{ io.Writer }{conn}, r)
 }
-
-// plainConn is a connection without TLS.
-type plainConn struct{ net.Conn }
-
-// ReadFrom is how net/http sends a body.
-func (c plainConn) ReadFrom(r io.Reader) (int64, error) { return sendBody(c.Conn, r) }

@@ -21,8 +21,8 @@ type Shared struct {
 	pool   *pool
 	places *limiter // nil: of one Engine alone, which has its own
 
-	mu         sync.Mutex
-	transports []*http.Transport // one for each set of certificate authorities
+	mu      sync.Mutex
+	clients map[*http.Transport]*http.Client // one for each set of certificate authorities
 }
 
 // NewShared is for Engines that together use memory bytes and have at most that
@@ -39,20 +39,23 @@ func newShared(memory int64, requests int, l limits) *Shared {
 // alone is what an Engine has that shares with nobody.
 func alone(memory int64, l limits) *Shared { return &Shared{memory: memory, pool: newPool(memory, l)} }
 
-// Transport is the one for all servers whose certificates roots vouches for;
+// HTTPClient is the one for all servers whose certificates roots vouches for;
 // nil: the system's authorities.
-func (s *Shared) Transport(roots *x509.CertPool) *http.Transport {
+func (s *Shared) HTTPClient(roots *x509.CertPool) *http.Client {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, t := range s.transports {
+	for t, client := range s.clients {
 		if t.TLSClientConfig.RootCAs.Equal(roots) {
-			return t
+			return client
 		}
 	}
 	t := Transport(s.conns)
 	t.TLSClientConfig.RootCAs = roots
-	s.transports = append(s.transports, t)
-	return t
+	if s.clients == nil {
+		s.clients = make(map[*http.Transport]*http.Client)
+	}
+	s.clients[t] = HTTPClient(t)
+	return s.clients[t]
 }
 
 // acquire waits for r's place among the requests of the engine, then for one

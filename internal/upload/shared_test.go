@@ -356,18 +356,22 @@ func TestTransportIsShared(t *testing.T) {
 	}
 	for requests, conns := range map[int]int{1: 1, 100: 100, 0: mostShared} {
 		s := NewShared(64<<20, requests)
-		a, b := s.Transport(nil), s.Transport(nil)
+		a, b := transportOf(s, nil), transportOf(s, nil)
 		if a != b {
 			t.Error("there are two transports")
 		}
 		wantTransport(t, a, conns)
-		own := s.Transport(roots())
-		if own == a || own != s.Transport(roots()) || own.TLSClientConfig.RootCAs == nil || a.TLSClientConfig.RootCAs != nil {
+		own := transportOf(s, roots())
+		if own == a || own != transportOf(s, roots()) || own.TLSClientConfig.RootCAs == nil || a.TLSClientConfig.RootCAs != nil {
 			t.Error("want one transport for each set of authorities")
 		}
 	}
 	wantTransport(t, Transport(7), 7)
 	wantTransport(t, Transport(0), mostLimit)
+}
+
+func transportOf(s *Shared, roots *x509.CertPool) *http.Transport {
+	return s.HTTPClient(roots).Transport.(lending).RoundTripper.(*http.Transport)
 }
 
 func wantTransport(t *testing.T, got *http.Transport, conns int) {

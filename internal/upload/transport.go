@@ -1,9 +1,7 @@
 package upload
 
 import (
-	"context"
 	"crypto/tls"
-	"net"
 	"net/http"
 	"time"
 
@@ -41,20 +39,10 @@ func Transport(concurrency int) *http.Transport {
 	return t
 }
 
-var dialer = net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}
-
-func dialPlain(ctx context.Context, network, addr string) (net.Conn, error) {
-	c, err := dialer.DialContext(ctx, network, addr)
-	if err != nil {
-		return nil, err
-	}
-	return plainConn{c}, nil
-}
-
 // HTTPClient is a client on t that hands redirects back: net/http would turn a
 // redirected PUT into a GET, and the engine wants the region they name.
 func HTTPClient(t http.RoundTripper) *http.Client {
-	own := lending{RoundTripper: t}
+	own := lending{RoundTripper: t, hosts: new(hosts)}
 	if t, ok := t.(*http.Transport); ok {
 		beyond := t.Clone()
 		beyond.MaxConnsPerHost, beyond.DisableKeepAlives = abortLimit, true
