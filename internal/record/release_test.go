@@ -7,7 +7,6 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
-	"unsafe"
 )
 
 // numberedRows returns n rows that tell which they are, of very different
@@ -79,27 +78,6 @@ func blocksIn(t testing.TB, s *Scanner) iter.Seq[Block] {
 				return
 			}
 		}
-	}
-}
-
-// A table of any length is read into as much memory as there are blocks at once.
-func TestBlocksAreReused(t *testing.T) {
-	text, _ := numberedRows(5000)
-	const size = 8 << 10
-	s := NewScanner(strings.NewReader(text), Dialect{}.Resolve(), nil, size)
-	places, blocks := map[uintptr]bool{}, 0
-	for block := range blocksIn(t, s) {
-		places[uintptr(unsafe.Pointer(unsafe.StringData(block.Text)))/size] = true
-		blocks++
-		b, _ := s.Decode(block)
-		b.Release()
-	}
-	// One that is read into while the one before is released, and the first.
-	if len(places) > 3*2 || blocks < 50 {
-		t.Errorf("%d blocks stood in %d places", blocks, len(places))
-	}
-	if n := len(s.free.list); n > 3 {
-		t.Errorf("%d blocks are free, but no more than two were there at once", n)
 	}
 }
 

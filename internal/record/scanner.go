@@ -48,11 +48,10 @@ type Scanner struct {
 	rows      rowReader // of the goroutine that calls Next
 
 	memory  *memory // that buf stands in
-	free    freeMemory
-	buf     []byte // what is read and in no block yet
-	offset  int64  // of buf[0] in the source
-	srcErr  error  // io.EOF included
-	discard bool   // up to the next line end: the rest of a bad row
+	buf     []byte  // what is read and in no block yet
+	offset  int64   // of buf[0] in the source
+	srcErr  error   // io.EOF included
+	discard bool    // up to the next line end: the rest of a bad row
 
 	unquoted bool // the buffer that was cut had no quote
 }
@@ -65,7 +64,6 @@ func NewScanner(src io.Reader, d *Dialect, columns []string, blockSize int) *Sca
 	return &Scanner{
 		src: src, d: d, columns: columns, size: blockSize,
 		rows: rowReader{d: d, class: d.classes()},
-		free: freeMemory{size: blockSize},
 	}
 }
 
@@ -141,7 +139,7 @@ func (s *Scanner) fill(size int) {
 		return
 	}
 	if cap(s.buf) < size {
-		m := s.free.take(size)
+		m := takeMemory(size, s.size)
 		s.buf = append(m.bytes[:0], s.buf...)
 		s.memory.release()
 		s.memory = m
