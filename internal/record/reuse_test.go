@@ -41,18 +41,23 @@ func TestMemoryIsForBlocksOfItsSize(t *testing.T) {
 	for _, test := range []struct {
 		name        string
 		size, usual int // of what is given back
-		again       bool
+		kept, again bool
 	}{
-		{"as many bytes as usual", usual, usual, true},
-		{"a long row's", 2 * usual, usual, false},
-		{"the first rows'", usual / 2, usual, false},
-		{"of larger blocks", 4 * usual, 4 * usual, false},
-		{"of smaller blocks", usual / 2, usual / 2, false},
+		{"as many bytes as usual", usual, usual, true, true},
+		{"a long row's", 2 * usual, usual, false, false},
+		{"the first rows'", usual / 2, usual, false, false},
+		{"of larger blocks", 4 * usual, 4 * usual, true, false},
+		{"of smaller blocks", usual / 2, usual / 2, true, false},
 	} {
 		for memories.Get() != nil { // other tests'
 		}
 		before := takeMemory(test.size, test.usual)
 		before.release()
+		kept := memories.Get()
+		if (kept != nil) != test.kept {
+			t.Errorf("%s: kept %v, want %v", test.name, kept != nil, test.kept)
+		}
+		memories.Put(kept)
 		after := takeMemory(usual, usual)
 		if again := after == before; again != test.again || len(after.bytes) < usual {
 			t.Errorf("%s: used again %v, want %v; %d bytes", test.name, again, test.again, len(after.bytes))
