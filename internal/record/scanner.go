@@ -173,7 +173,7 @@ func (s *Scanner) discardLine() error {
 		if s.srcErr != nil {
 			return s.srcErr
 		}
-		s.fill(min(s.size, firstBlock))
+		s.fill(s.size)
 	}
 	return nil
 }

@@ -6,19 +6,24 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
 
-// hosts are the servers that requests go to, by the host of their URLs.
+// hosts are the servers that requests go to, those for which net/http would use the same
+// connections as one. They are few, and kept.
 type hosts struct {
+	proxy func(*http.Request) (*url.URL, error) // of plain http; nil: none
+
 	mu    sync.Mutex
 	known map[string]*host
 }
 
 // host counts the requests to one server and the connections for them, so that there
-// are no more of these than there were of those.
+// are hardly ever more of these than there were of those.
 //
 // net/http dials for each request that finds no connection idle, and goes on with that
 // when one becomes idle first. So a burst of small requests makes connections, each with
@@ -32,14 +37,16 @@ type host struct {
 	waiting  []*dial
 }
 
-// patience is how long a dial waits for other connections: one that is being made may
-// take as long as the system tries.
+// patience is how long a dial waits for other connections. One that is being made may take
+// as long as the system tries.
 const patience = time.Second
 
 // flight is one request, until the body of its answer is closed.
 type flight struct {
-	host  *host
-	ended bool
+	host   *host
+	ended  bool
+	failed bool
+	made   []func() // what takes the connections that were made for it out of the count
 }
 
 // dial is one that waits until there is need for it.
@@ -55,17 +62,35 @@ type flightKey struct{}
 var errSentOtherwise = errors.New("the request was sent over another connection")
 
 func (h *hosts) of(req *http.Request) *host {
+	name := h.name(req)
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	known := h.known[req.URL.Host]
+	known := h.known[name]
 	if known == nil {
 		known = new(host)
 		if h.known == nil {
 			h.known = make(map[string]*host)
 		}
-		h.known[req.URL.Host] = known
+		h.known[name] = known
 	}
 	return known
+}
+
+// name tells hosts apart as net/http does: over http, an HTTP proxy is the one for all.
+func (h *hosts) name(req *http.Request) string {
+	u := req.URL
+	if u.Scheme == "http" && h.proxy != nil {
+		if proxy, err := h.proxy(req); err == nil && proxy != nil && strings.HasPrefix(proxy.Scheme, "http") {
+			u = proxy
+		}
+	}
+	switch {
+	case u.Port() != "":
+		return u.Scheme + "://" + u.Host
+	case u.Scheme == "http":
+		return u.Scheme + "://" + u.Host + ":80"
+	}
+	return u.Scheme + "://" + u.Host + ":443"
 }
 
 // begin counts a request to the host.
@@ -79,9 +104,13 @@ func (h *host) begin() *flight {
 
 // answered returns the answer to a request with which it ends.
 func (f *flight) answered(res *http.Response, err error) (*http.Response, error) {
-	if err != nil || res.Body == http.NoBody {
-		f.end()
+	if err != nil {
+		f.fail()
 		return res, err
+	}
+	if res.Body == nil || res.Body == http.NoBody {
+		f.end()
+		return res, nil
 	}
 	res.Body = &answerBody{res.Body, f}
 	return res, nil
@@ -114,6 +143,31 @@ func (f *flight) end() {
 		}
 		return d.flight == f
 	})
+}
+
+// fail is end for a request without an answer. Connections that are still being made for it
+// may hang as well, so nobody is to wait for them.
+func (f *flight) fail() {
+	f.end()
+	f.host.mu.Lock()
+	f.failed = true
+	made := f.made
+	f.host.mu.Unlock()
+	for _, left := range made {
+		left()
+	}
+}
+
+// making takes note of a connection that is being made for the request, and that left
+// takes out of the count.
+func (f *flight) making(left func()) {
+	f.host.mu.Lock()
+	f.made = append(f.made, left)
+	failed := f.failed
+	f.host.mu.Unlock()
+	if failed {
+		left()
+	}
 }
 
 // admit lets dials begin that are needed.
@@ -180,6 +234,7 @@ func dialPlain(ctx context.Context, network, addr string) (net.Conn, error) {
 			return nil, err
 		}
 		left = sync.OnceFunc(f.host.leave)
+		f.making(left)
 	}
 	c, err := dialer.DialContext(ctx, network, addr)
 	if err != nil {

@@ -5,9 +5,12 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -33,6 +36,8 @@ func TestNoMoreConnectionsThanRequests(t *testing.T) {
 	}}
 	srv.StartTLS()
 	defer srv.Close()
+	answerAll := sync.OnceFunc(func() { close(answer) })
+	defer answerAll()
 	client := HTTPClient(trusting(srv))
 	hosts := client.Transport.(lending).hosts
 	var requests sync.WaitGroup
@@ -64,13 +69,14 @@ func TestNoMoreConnectionsThanRequests(t *testing.T) {
 	if path := <-arrived; path != "/second" {
 		t.Fatalf("%s has arrived", path)
 	}
+	until(func(h *host) bool { return h.requests == 1 }) // the first one's answer is read
 	get("/third")
 	until(func(h *host) bool { return len(h.waiting) == 1 || greeted.Load() > 2 })
 	close(handshake)
 	if path := <-arrived; path != "/third" {
 		t.Fatalf("%s has arrived", path)
 	}
-	close(answer)
+	answerAll()
 	requests.Wait()
 	if n := greeted.Load(); n != 2 {
 		t.Errorf("%d connections were made, want 2", n)
@@ -149,5 +155,89 @@ func TestConnectionsThatAreGoneAreNotCounted(t *testing.T) {
 	c.Close()
 	if h.conns != 0 {
 		t.Errorf("%d connections are counted, want none", h.conns)
+	}
+}
+
+// What is being made for a request that has failed, and may hang like that, is nothing that
+// others wait for.
+func TestFailedRequestHoldsNobodyUp(t *testing.T) {
+	srv := httptest.NewServer(http.NotFoundHandler())
+	defer srv.Close()
+	h := new(host)
+	other := h.begin() // whose connection is counted throughout
+	defer other.end()
+	dial := func(f *flight) net.Conn {
+		c, err := dialPlain(context.WithValue(t.Context(), flightKey{}, f), "tcp", srv.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	dial(other)
+	f := h.begin()
+	hung := dial(f)
+	if _, err := f.answered(nil, context.Canceled); err != context.Canceled {
+		t.Errorf("the request ended with %v", err)
+	}
+	if h.conns != 1 || h.requests != 1 {
+		t.Errorf("%d connections and %d requests are counted, want one of each", h.conns, h.requests)
+	}
+	if hung.Close(); h.conns != 1 {
+		t.Errorf("%d connections are counted at the end of one that was not", h.conns)
+	}
+	late := false
+	if f.making(func() { late = true }); !late {
+		t.Error("a connection is counted that is made for a request that has failed")
+	}
+}
+
+// Hosts are counted as net/http has connections for them.
+func TestHostsAreThoseOfConnections(t *testing.T) {
+	for _, test := range []struct {
+		a, b, proxy string
+		same        bool
+	}{
+		{"https://bucket.example", "https://bucket.example:443", "", true},
+		{"http://bucket.example/a", "http://bucket.example:80/b", "", true},
+		{"http://bucket.example", "https://bucket.example", "", false},
+		{"https://bucket.example:9000", "https://bucket.example:9001", "", false},
+		{"https://a.example", "https://b.example", "", false},
+		{"http://a.example", "http://b.example", "http://proxy.example:3128", true},
+		{"https://a.example", "https://b.example", "http://proxy.example:3128", false},
+		{"http://a.example", "http://b.example", "socks5://proxy.example:1080", false},
+	} {
+		h := &hosts{proxy: func(*http.Request) (*url.URL, error) { return nil, nil }}
+		if test.proxy != "" {
+			proxy, err := url.Parse(test.proxy)
+			if err != nil {
+				t.Fatal(err)
+			}
+			h.proxy = http.ProxyURL(proxy)
+		}
+		of := func(url string) *host { return h.of(httptest.NewRequest(http.MethodPut, url, nil)) }
+		if same := of(test.a) == of(test.b); same != test.same {
+			t.Errorf("%s and %s, proxy %q: counted as one %v, want %v", test.a, test.b, test.proxy, same, test.same)
+		}
+	}
+	if client := HTTPClient(Transport(1)); client.Transport.(lending).hosts.proxy == nil {
+		t.Error("the transport's proxy is not asked")
+	}
+}
+
+// An answer of whatever RoundTripper ends its request.
+func TestAnswersEndTheirRequests(t *testing.T) {
+	h := new(host)
+	for name, res := range map[string]*http.Response{"no body": {}, "an empty one": {Body: http.NoBody}, "one": {Body: io.NopCloser(strings.NewReader("yes"))}} {
+		got, err := h.begin().answered(res, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got.Body != nil {
+			got.Body.Close()
+			got.Body.Close()
+		}
+		if h.requests != 0 {
+			t.Errorf("%s: %d requests are counted", name, h.requests)
+		}
 	}
 }

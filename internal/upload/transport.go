@@ -48,6 +48,7 @@ func HTTPClient(t http.RoundTripper) *http.Client {
 		beyond.MaxConnsPerHost, beyond.DisableKeepAlives = abortLimit, true
 		beyond.DialTLSContext = dialTLS(beyond)
 		own.beyond = beyond
+		own.hosts.proxy = t.Proxy
 	}
 	return &http.Client{
 		Transport:     own,
