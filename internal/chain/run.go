@@ -190,7 +190,7 @@ type run struct {
 	turn   turn
 
 	free freeJobs
-	busy sync.WaitGroup // everything that may be in somebody's code when the run ends
+	busy busy // everything that may be in somebody's code when the run ends
 
 	mu       sync.Mutex
 	left     bool           // no more turns
@@ -200,7 +200,11 @@ type run struct {
 
 // start runs f in a goroutine of its own, which may be in somebody's code.
 func (r *run) start(f func()) {
-	r.busy.Go(f)
+	r.busy.enter()
+	go func() {
+		defer r.busy.leave()
+		f()
+	}()
 }
 
 // enter says that a turn is being taken, unless the run has ended.

@@ -64,6 +64,7 @@ func (o *object) wantEnd(t testing.TB, failed bool) {
 type job struct {
 	in       string
 	reader   io.Reader // instead of in
+	closer   io.Closer // of reader
 	records  chain.RecordSource
 	dialect  record.Dialect
 	columns  []string
@@ -99,7 +100,7 @@ func (j *job) run(t testing.TB, steps ...chain.Step) (string, error) {
 		in.Parallel = 2
 	}
 	if j.records == nil {
-		in.Source.Open = func(context.Context) (io.Reader, io.Closer, error) { return j.reader, nil, nil }
+		in.Source.Open = func(context.Context) (io.Reader, io.Closer, error) { return j.reader, j.closer, nil }
 	}
 	err := p.Run(j.ctx, in, &j.counts, func(*chain.Object) (chain.ByteSink, error) { return j.object, nil })
 	if j.object.finished+j.object.aborted > 1 {

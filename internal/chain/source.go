@@ -64,11 +64,13 @@ func alone[T any](s *source, f func() (T, error)) (T, error) {
 		err error
 	}
 	done := make(chan result, 1)
-	s.run.busy.Add(1)
+	s.run.busy.enter()
 	go func() {
-		defer s.run.busy.Done()
 		r := result{err: errGoexit}
-		defer func() { done <- r }()
+		defer func() {
+			s.run.busy.leave() // before anybody who waits for the result ends the run
+			done <- r
+		}()
 		r.v, r.err = protect(f)
 	}()
 	select {
@@ -373,17 +375,14 @@ func readBlock(r io.Reader, p []byte) (n int, err error) {
 // what we opened ourselves is what unblocks it; a plain reader's goroutine is
 // left to its Read.
 func (s *source) close() {
-	s.run.cancel(nil)
-	idle := make(chan struct{})
-	go func() {
-		s.run.busy.Wait()
-		close(idle)
-	}()
-	timer := time.NewTimer(abandonAfter)
-	defer timer.Stop()
-	select {
-	case <-idle:
-	case <-timer.C:
+	if idle := s.run.busy.end(); idle != nil {
+		s.run.cancel(nil)
+		timer := time.NewTimer(abandonAfter)
+		defer timer.Stop()
+		select {
+		case <-idle:
+		case <-timer.C:
+		}
 	}
 	_ = s.closeOnce()
 }
