@@ -279,13 +279,15 @@ func (p *Pending) commit(ctx context.Context) (Result, error) {
 		return p.result(), p.engine.explain(ctx, r, err)
 	}
 	until := left(ctx, p.engine.pace.commitGrace)
-	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), until)
-	defer cancel()
-	resends, stop := context.WithTimeout(grace, p.engine.resendTime(until))
+	end := time.Now().Add(until)
+	ctx = context.WithoutCancel(ctx)
+	resends, stop := context.WithTimeout(ctx, p.engine.resendTime(until))
 	defer stop()
 	lost, err := p.engine.doInSlot(resends, r)
 	lost = lost || p.doubtful
 	if lost && err != nil {
+		grace, cancel := context.WithDeadline(ctx, end)
+		defer cancel()
 		gone := isGone(err)
 		if errors.Is(err, ErrExists) && p.id != "" {
 			probed := p.probe(grace, true)
