@@ -435,6 +435,43 @@ func TestLimiterOfSmallRequests(t *testing.T) {
 	}
 }
 
+// TestLimiterRampsUp over a distance, by one request for each small one that was answered in
+// time, and no more once the server has asked for less.
+func TestLimiterRampsUp(t *testing.T) {
+	const answer = 2 * far
+	ctx := context.Background()
+	for _, test := range []struct {
+		name  string
+		took  time.Duration
+		bytes int64
+		first result
+		want  int // the limit after a full round
+	}{
+		{"in time", answer, 4 << 10, succeeded, 2 * farLimit},
+		{"late", strain * answer, 4 << 10, succeeded, farLimit},
+		{"large", answer, 8 << 20, succeeded, farLimit},
+		{"refused once", answer, 4 << 10, throttled, farLimit / 2},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := newLimiter(0)
+				l.answered(answer)
+				for range farLimit {
+					l.acquire(ctx, false)
+				}
+				time.Sleep(test.took) // of the bubble's clock
+				l.release(test.first, sample{bytes: test.bytes, took: test.took})
+				for range farLimit - 1 {
+					l.release(succeeded, sample{bytes: test.bytes, took: test.took})
+				}
+				if _, limit := l.stats(); limit != test.want {
+					t.Errorf("the limit is %d after %d answers, want %d", limit, farLimit, test.want)
+				}
+			})
+		})
+	}
+}
+
 func TestLimiterWaitsForItsTurn(t *testing.T) {
 	ctx := context.Background()
 	fixed := newLimiter(2)
