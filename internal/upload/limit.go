@@ -242,6 +242,10 @@ func (l *limiter) answered(took time.Duration) {
 	defer l.mu.Unlock()
 	l.answer = took
 	if took < far { // also if the first answers were slow: a machine without a moment to spare is not a distance
+		if l.ramping {
+			l.limit = min(l.limit, farLimit)
+			l.begin(time.Now())
+		}
 		l.far, l.ramping = false, false
 		return
 	}

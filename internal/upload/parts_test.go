@@ -467,6 +467,10 @@ func TestLimiterRampsUp(t *testing.T) {
 				if _, limit := l.stats(); limit != test.want {
 					t.Errorf("the limit is %d after %d answers, want %d", limit, farLimit, test.want)
 				}
+				l.answered(far - 1) // it is near after all
+				if _, limit := l.stats(); limit != min(test.want, farLimit) {
+					t.Errorf("the limit is %d of a server nearby, want %d", limit, min(test.want, farLimit))
+				}
 			})
 		})
 	}
