@@ -375,8 +375,8 @@ func readBlock(r io.Reader, p []byte) (n int, err error) {
 // what we opened ourselves is what unblocks it; a plain reader's goroutine is
 // left to its Read.
 func (s *source) close() {
+	s.run.cancel(nil) // Close may wait for what was opened with the context
 	if idle := s.run.busy.end(); idle != nil {
-		s.run.cancel(nil)
 		timer := time.NewTimer(abandonAfter)
 		defer timer.Stop()
 		select {

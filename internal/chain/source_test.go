@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"io"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/seed149ec23d/s3writer/internal/chain"
+	"github.com/seed149ec23d/s3writer/internal/record"
 )
 
 // slowReader has a row, and then a Read that goes on for a while after the context has
@@ -84,5 +86,42 @@ func TestCloseWaitsForRead(t *testing.T) {
 				})
 			})
 		}
+	}
+}
+
+// process is a source as one of os/exec is: Close waits for what ends with the context.
+type process struct {
+	io.Reader
+	ctx context.Context
+}
+
+func (p process) Close() error {
+	<-p.ctx.Done()
+	return nil
+}
+
+// TestCloseMayWaitForTheContext that the source was opened with, whatever has ended the run.
+func TestCloseMayWaitForTheContext(t *testing.T) {
+	for name, steps := range map[string][]chain.Step{
+		"no such column": {chain.Select([]string{"nope"})},
+		"Limit":          {chain.Select([]string{"id"}), chain.Limit(1)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p, errs := chain.Compile(steps)
+				if errs != nil {
+					t.Fatal(errs)
+				}
+				in := chain.Input{Dialect: record.Dialect{}.Resolve(), Parallel: 2}
+				in.Source.Open = func(ctx context.Context) (io.Reader, io.Closer, error) {
+					p := process{strings.NewReader("id\n" + strings.Repeat("1\n", 1<<20)), ctx}
+					return p, p, nil
+				}
+				err := p.Run(t.Context(), in, &chain.Counts{}, func(*chain.Object) (chain.ByteSink, error) { return &object{discard: true}, nil })
+				if (err == nil) != (name == "Limit") {
+					t.Errorf("got %v", err)
+				}
+			})
+		})
 	}
 }
