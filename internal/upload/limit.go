@@ -170,6 +170,11 @@ func (l *limiter) release(r result, s sample) {
 	case l.ramping && s.took > 0 && s.bytes <= tiny:
 		l.pause = 0
 		l.ramp(s, now)
+	case l.ramping && s.took > 0:
+		l.ramping = false
+		if l.limit != l.level.limit {
+			l.begin(now)
+		}
 	case l.probing:
 		l.pause = 0
 		l.probe(s, now)
@@ -308,8 +313,9 @@ func (l *limiter) probe(s sample, now time.Time) {
 
 // ramp asks for one more request with every small one that was answered as quickly as the
 // distance allows, as TCP's slow start does: requests that mostly wait do not have to be
-// measured to see that twice as many do twice as much. Once it was told to slow down, or
-// they have begun to wait for each other, the limiter measures.
+// measured to see that twice as many do twice as much. It ends for good when the server asks
+// to slow down, when the requests begin to wait for each other, of which half are enough then,
+// or with the first large one: that fills a line, and is measured.
 func (l *limiter) ramp(s sample, now time.Time) {
 	if l.level.full && s.took < strain*l.answer {
 		l.limit = min(l.most, l.limit+1)
@@ -323,9 +329,10 @@ func (l *limiter) ramp(s sample, now time.Time) {
 	case !l.warm:
 		l.warm = true
 	case !l.strained():
-	case l.level.limit <= 2*farLimit:
+	case l.limit <= farLimit:
 		l.near()
-	default:
+	default: // what it took a round before, or about that
+		l.limit = max(farLimit, math.Floor(l.limit/2))
 		l.probing, l.ramping = false, false
 	}
 	l.begin(now)
@@ -336,6 +343,7 @@ func (l *limiter) ramp(s sample, now time.Time) {
 func (l *limiter) near() {
 	l.far, l.ramping = false, false
 	l.limit = leastLimit
+	l.last, l.rise = level{}, level{}
 }
 
 // looked ends the second look at a level after the one above it seemed to pay, which is
