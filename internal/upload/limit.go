@@ -317,7 +317,7 @@ func (l *limiter) probe(s sample, now time.Time) {
 // to slow down, when the requests begin to wait for each other, of which half are enough then,
 // or with the first large one: that fills a line, and is measured.
 func (l *limiter) ramp(s sample, now time.Time) {
-	if l.level.full && s.took < strain*l.answer {
+	if l.level.full && s.took <= strain*l.answer {
 		l.limit = min(l.most, l.limit+1)
 		l.probing = l.limit < l.most
 		l.ramping = l.probing
@@ -344,6 +344,7 @@ func (l *limiter) near() {
 	l.far, l.ramping = false, false
 	l.limit = leastLimit
 	l.last, l.rise = level{}, level{}
+	l.warm = false // what was begun for the distance is in flight yet, and would be counted
 }
 
 // looked ends the second look at a level after the one above it seemed to pay, which is

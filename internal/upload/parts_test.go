@@ -450,7 +450,7 @@ func TestLimiterRampsUp(t *testing.T) {
 		want  int // the limit after a full round
 	}{
 		{"in time", answer, 4 << 10, succeeded, 2 * farLimit},
-		{"late", strain * answer, 4 << 10, succeeded, farLimit},
+		{"late", strain*answer + 1, 4 << 10, succeeded, farLimit},
 		{"behind a large one", answer, 8 << 20, succeeded, farLimit},
 		{"refused once", answer, 4 << 10, throttled, farLimit / 2},
 	} {
