@@ -13,7 +13,7 @@ const (
 	firstLimit = 2
 	leastLimit = 3 // what probing goes to first, and back to at least
 	farLimit   = 32
-	mostLimit  = 320
+	mostLimit  = 256
 	abortLimit = 8                     // aborts beyond any bound: they are tiny, and do not wait for long parts
 	far        = 15 * time.Millisecond // a server that answers no faster is far away
 
@@ -36,8 +36,7 @@ const (
 // It doubles its limit as long as that makes the whole faster: over a distance it
 // soon has them all in flight, and where the processor or the line is the bound,
 // a few in flight take a few parts' memory. A server that is far away gets many
-// from the start, and one more with every small request that it answers in time:
-// one that is not is asked for more only if it pays.
+// from the start: one that is not is asked for more only if it pays.
 //
 // A server that asks to slow down is given half as much with every round that it
 // refuses, down to one request and a pause after each. Then it is given a little
@@ -48,7 +47,6 @@ type limiter struct {
 	limit    float64
 	most     float64
 	probing  bool
-	ramping  bool // probing, and small requests need no measure
 	inFlight int
 	queue    []chan struct{}
 	urgent   []chan struct{}
@@ -167,14 +165,6 @@ func (l *limiter) release(r result, s sample) {
 	case r == throttled:
 		l.cut(s, now)
 	case r != succeeded:
-	case l.ramping && s.took > 0 && s.bytes <= tiny:
-		l.pause = 0
-		l.ramp(s, now)
-	case l.ramping && s.took > 0:
-		l.ramping = false
-		if l.limit != l.level.limit {
-			l.begin(now)
-		}
 	case l.probing:
 		l.pause = 0
 		l.probe(s, now)
@@ -227,7 +217,7 @@ func (l *limiter) cut(s sample, now time.Time) {
 	}
 	l.before = max(l.before, l.limit)
 	l.limit = max(1, l.limit*slowDown)
-	l.probing, l.ramping = false, false
+	l.probing = false
 	l.lastCut = now
 }
 
@@ -247,17 +237,13 @@ func (l *limiter) answered(took time.Duration) {
 	defer l.mu.Unlock()
 	l.answer = took
 	if took < far { // also if the first answers were slow: a machine without a moment to spare is not a distance
-		if l.ramping {
-			l.limit = min(l.limit, farLimit)
-			l.begin(time.Now())
-		}
-		l.far, l.ramping = false, false
+		l.far = false
 		return
 	}
 	if l.far || !l.probing || l.limit >= farLimit {
 		return
 	}
-	l.far, l.ramping = true, true
+	l.far = true
 	l.limit = min(l.most, farLimit)
 	l.last, l.rise = level{}, level{}
 	l.begin(time.Now())
@@ -292,7 +278,8 @@ func (l *limiter) probe(s sample, now time.Time) {
 	case !l.warm:
 		l.warm = true // the first requests were those of fresh connections
 	case l.far && l.strained() && l.last.limit == 0:
-		l.near()
+		l.far = false // it is the requests that wait for each other
+		l.limit = leastLimit
 	case pays && !again && l.limit == leastLimit && l.last.limit > 0:
 		l.rise, l.limit = l.level, l.last.limit
 	case pays && !(l.far && l.strained()):
@@ -306,45 +293,9 @@ func (l *limiter) probe(s sample, now time.Time) {
 			l.limit = min(l.most, max(l.last.limit, leastLimit))
 			l.found = last
 		}
-		l.probing, l.ramping = false, false
+		l.probing = false
 	}
 	l.begin(now)
-}
-
-// ramp asks for one more request with every small one that was answered as quickly as the
-// distance allows, as TCP's slow start does: requests that mostly wait do not have to be
-// measured to see that twice as many do twice as much. It ends for good when the server asks
-// to slow down, when the requests begin to wait for each other, of which half are enough then,
-// or with the first large one: that fills a line, and is measured.
-func (l *limiter) ramp(s sample, now time.Time) {
-	if l.level.full && s.took <= strain*l.answer {
-		l.limit = min(l.most, l.limit+1)
-		l.probing = l.limit < l.most
-		l.ramping = l.probing
-	}
-	if !l.level.add(s) || l.level.count < int(l.level.limit) {
-		return
-	}
-	switch {
-	case !l.warm:
-		l.warm = true
-	case !l.strained():
-	case l.limit <= farLimit:
-		l.near()
-	default: // what it took a round before, or about that
-		l.limit = max(farLimit, math.Floor(l.limit/2))
-		l.probing, l.ramping = false, false
-	}
-	l.begin(now)
-}
-
-// near goes back to what a server nearby gets at first: it is the requests that wait for each
-// other.
-func (l *limiter) near() {
-	l.far, l.ramping = false, false
-	l.limit = leastLimit
-	l.last, l.rise = level{}, level{}
-	l.warm = false // what was begun for the distance is in flight yet, and would be counted
 }
 
 // looked ends the second look at a level after the one above it seemed to pay, which is
