@@ -21,7 +21,7 @@ type slowReader struct {
 	after time.Duration // 0: until Close
 
 	mu      sync.Mutex
-	rows    int
+	reads   int
 	reading bool
 	closed  chan struct{}
 	broken  bool // closed while a Read was going on
@@ -29,8 +29,8 @@ type slowReader struct {
 
 func (r *slowReader) Read(p []byte) (int, error) {
 	r.mu.Lock()
-	r.rows++
-	first := r.rows == 1
+	r.reads++
+	first := r.reads == 1
 	r.reading = true
 	r.mu.Unlock()
 	defer func() {
