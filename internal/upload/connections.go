@@ -223,7 +223,7 @@ func (h *host) leave() {
 	h.admit()
 }
 
-var dialer = net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}
+var dialer = net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second, Control: limitUnsent}
 
 // dialPlain makes a connection when the request needs it that ctx belongs to; at once if
 // it belongs to none that is counted.
