@@ -3,9 +3,9 @@ package s3writer
 import "sync"
 
 // mostTables is how many tables a Write has under way at once, as far as the
-// memory goes, unless it is to have more requests in flight. Nothing is gained by
-// more: with 1,024, ten thousand small tables took 1.1 of the time.
-const mostTables = 256
+// memory goes, unless it is to have more requests in flight. Over a distance ten
+// thousand small tables take 0.9 of the time that 256 at once do; with more, no less.
+const mostTables = 384
 
 // crew runs functions in goroutines that it uses again: calls of the SDK go
 // deep, and a new goroutine's stack grows in steps, each of which copies it. For

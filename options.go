@@ -191,7 +191,7 @@ func WithPartSize(bytes int64) Option {
 }
 
 // WithConcurrency bounds the requests in flight, 1 to 4096. Default: as many
-// as the server takes, found out by trying, and at most 256. Up to 8 that
+// as the server takes, found out by trying, and at most 384. Up to 8 that
 // remove what a delivery has left may be beyond it, and wait for nobody's parts.
 func WithConcurrency(requests int) Option {
 	return func(o *options) { o.set("WithConcurrency"); o.concurrency = requests }

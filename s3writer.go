@@ -79,7 +79,7 @@
 //
 // A [Writer] is safe for concurrent use and shares one budget, [WithMemory],
 // among all tables it is writing. Tables start in the order given, as many at
-// once as the budget lets make progress, and at most 256 unless
+// once as the budget lets make progress, and at most 384 unless
 // [WithConcurrency] is more: a table must not wait for what a later one
 // provides. Parts are sent while the source is read. The Writers of many
 // customers share one budget, the requests and the connections by a [Pool].

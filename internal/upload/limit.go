@@ -13,7 +13,7 @@ const (
 	firstLimit = 2
 	leastLimit = 3 // what probing goes to first, and back to at least
 	farLimit   = 32
-	mostLimit  = 256
+	mostLimit  = 384
 	abortLimit = 8                     // aborts beyond any bound: they are tiny, and do not wait for long parts
 	far        = 15 * time.Millisecond // a server that answers no faster is far away
 
@@ -36,7 +36,8 @@ const (
 // It doubles its limit as long as that makes the whole faster: over a distance it
 // soon has them all in flight, and where the processor or the line is the bound,
 // a few in flight take a few parts' memory. A server that is far away gets many
-// from the start: one that is not is asked for more only if it pays.
+// from the start, and one more with every small request that it answers in time;
+// one that is not is asked for more only if it pays.
 //
 // A server that asks to slow down is given half as much with every round that it
 // refuses, down to one request and a pause after each. Then it is given a little
@@ -47,11 +48,14 @@ type limiter struct {
 	limit    float64
 	most     float64
 	probing  bool
+	timed    bool // probing, and small requests are judged by how long each takes
 	inFlight int
 	queue    []chan struct{}
 	urgent   []chan struct{}
 
 	far     bool
+	doubted bool          // the few requests of the first limit waited for each other
+	distant bool          // more than these did not, and later did
 	answer  time.Duration // to a request of no size, the shortest
 	lastCut time.Time     // zero: nothing was refused lately
 	before  float64       // the limit before the first cut
@@ -165,6 +169,14 @@ func (l *limiter) release(r result, s sample) {
 	case r == throttled:
 		l.cut(s, now)
 	case r != succeeded:
+	case l.timed && s.took > 0 && s.bytes <= tiny:
+		l.pause = 0
+		l.judge(s, now)
+	case l.timed && s.took > 0:
+		l.timed = false
+		if l.limit != l.level.limit {
+			l.begin(now)
+		}
 	case l.probing:
 		l.pause = 0
 		l.probe(s, now)
@@ -192,7 +204,7 @@ func (l *limiter) release(r result, s sample) {
 
 // probeAnew begins to look for the limit again.
 func (l *limiter) probeAnew(now time.Time) {
-	l.probing, l.lastCut, l.before = true, time.Time{}, 0
+	l.probing, l.doubted, l.lastCut, l.before = true, false, time.Time{}, 0
 	l.last, l.rise = level{}, level{}
 	l.begin(now)
 }
@@ -217,7 +229,7 @@ func (l *limiter) cut(s sample, now time.Time) {
 	}
 	l.before = max(l.before, l.limit)
 	l.limit = max(1, l.limit*slowDown)
-	l.probing = false
+	l.probing, l.timed = false, false
 	l.lastCut = now
 }
 
@@ -237,13 +249,17 @@ func (l *limiter) answered(took time.Duration) {
 	defer l.mu.Unlock()
 	l.answer = took
 	if took < far { // also if the first answers were slow: a machine without a moment to spare is not a distance
-		l.far = false
+		if l.timed {
+			l.limit = min(l.limit, farLimit)
+			l.begin(time.Now())
+		}
+		l.far, l.timed = false, false
 		return
 	}
 	if l.far || !l.probing || l.limit >= farLimit {
 		return
 	}
-	l.far = true
+	l.far, l.timed, l.doubted = true, true, false
 	l.limit = min(l.most, farLimit)
 	l.last, l.rise = level{}, level{}
 	l.begin(time.Now())
@@ -278,8 +294,7 @@ func (l *limiter) probe(s sample, now time.Time) {
 	case !l.warm:
 		l.warm = true // the first requests were those of fresh connections
 	case l.far && l.strained() && l.last.limit == 0:
-		l.far = false // it is the requests that wait for each other
-		l.limit = leastLimit
+		l.fewer()
 	case pays && !again && l.limit == leastLimit && l.last.limit > 0:
 		l.rise, l.limit = l.level, l.last.limit
 	case pays && !(l.far && l.strained()):
@@ -296,6 +311,47 @@ func (l *limiter) probe(s sample, now time.Time) {
 		l.probing = false
 	}
 	l.begin(now)
+}
+
+// judge sets the limit by how long small requests take. One more may be in flight with every
+// one that was answered as quickly as the distance allows, as in TCP's slow start: requests
+// that mostly wait do not have to be measured to see that twice as many do twice as much. Where
+// they wait for each other, as many are enough as would take strain times as long. That ends
+// when the server asks to slow down, or with the first large request: those fill a line.
+func (l *limiter) judge(s sample, now time.Time) {
+	soon := strain * l.answer
+	if l.distant { // they have waited for each other: what is neither soon nor late changes nothing
+		soon -= l.answer / 2
+	}
+	if l.level.full && s.took <= soon {
+		l.limit = min(l.most, l.limit+1)
+	}
+	if !l.level.add(s) || l.level.count < int(l.level.limit) {
+		return
+	}
+	switch {
+	case !l.warm:
+		l.warm = true
+	case l.strained():
+		l.fewer()
+	}
+	l.begin(now)
+}
+
+// fewer answers to small requests that wait for each other. If as few do so as a distance is
+// given at first, more have never been in time, and a second look says the same, it is none.
+func (l *limiter) fewer() {
+	switch {
+	case l.limit > farLimit:
+		l.limit, l.distant = max(farLimit, math.Floor(l.limit*l.level.inTime(l.answer))), true
+	case l.distant: // others ask as well
+	case !l.doubted:
+		l.doubted = true
+	default:
+		l.limit, l.far, l.timed = leastLimit, false, false
+	}
+	l.last, l.rise = level{}, level{}
+	l.warm = false // what was begun before is in flight yet, and would be counted
 }
 
 // looked ends the second look at a level after the one above it seemed to pay, which is
@@ -318,7 +374,12 @@ func (l *limiter) looked() bool {
 // ask for more.
 func (l *limiter) strained() bool {
 	v := l.level
-	return v.work < int64(v.count)*(perRequest+tiny) && v.took > time.Duration(v.count)*strain*l.answer
+	return v.work < int64(v.count)*(perRequest+tiny) && v.inTime(l.answer) < 1
+}
+
+// inTime is how many times as many requests would not be strained, if they wait for each other.
+func (v level) inTime(answer time.Duration) float64 {
+	return strain * float64(v.count) * answer.Seconds() / max(v.took, 1).Seconds()
 }
 
 // next is the limit to try after this one: few are tried at first, for their memory.

@@ -3,11 +3,13 @@ package upload
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"hash/crc64"
 	"io"
 	"math"
 	"math/rand/v2"
 	"reflect"
+	"sync"
 	"testing"
 	"testing/iotest"
 	"testing/synctest"
@@ -411,6 +413,7 @@ func TestLimiterOfSmallRequests(t *testing.T) {
 		peak        int
 	}{
 		{"far", func(n int) time.Duration { return first + time.Duration(n)*far/200 }, 128, mostLimit, mostLimit},
+		{"far, and full", func(n int) time.Duration { return max(first, time.Duration(n)*first/64) }, 64, 128, 256},
 		{"near, and busy", func(n int) time.Duration { return max(2*time.Millisecond, time.Duration(n)*2*time.Millisecond) },
 			leastLimit, leastLimit, farLimit},
 		{"near, and less busy later", func(n int) time.Duration {
@@ -429,6 +432,111 @@ func TestLimiterOfSmallRequests(t *testing.T) {
 				}
 				if _, limit := l.stats(); limit < test.least || limit > test.most {
 					t.Errorf("the limit is %d, want %d to %d", limit, test.least, test.most)
+				}
+			})
+		})
+	}
+}
+
+// TestLimiterRampsUp over a distance, by one request for each small one that was answered in
+// time, and no more behind a large one or once the server has asked for less.
+func TestLimiterRampsUp(t *testing.T) {
+	const answer = 2 * far
+	ctx := context.Background()
+	for _, test := range []struct {
+		name  string
+		took  time.Duration
+		bytes int64 // of the first
+		first result
+		want  int // the limit after a full round
+	}{
+		{"in time", answer, 4 << 10, succeeded, 2 * farLimit},
+		{"late", strain*answer + 1, 4 << 10, succeeded, farLimit},
+		{"behind a large one", answer, 8 << 20, succeeded, farLimit},
+		{"refused once", answer, 4 << 10, throttled, farLimit / 2},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := newLimiter(0)
+				l.answered(answer)
+				for range farLimit {
+					l.acquire(ctx, false)
+				}
+				time.Sleep(test.took) // of the bubble's clock
+				l.release(test.first, sample{bytes: test.bytes, took: test.took})
+				for range farLimit - 1 {
+					l.release(succeeded, sample{bytes: 4 << 10, took: test.took})
+				}
+				if _, limit := l.stats(); limit != test.want {
+					t.Errorf("the limit is %d after %d answers, want %d", limit, farLimit, test.want)
+				}
+				l.answered(far - 1) // it is near after all
+				if _, limit := l.stats(); limit != min(test.want, farLimit) {
+					t.Errorf("the limit is %d of a server nearby, want %d", limit, min(test.want, farLimit))
+				}
+			})
+		})
+	}
+}
+
+// TestLimiterRampsUpAgain after some rounds whose requests waited for connections that were
+// being made.
+func TestLimiterRampsUpAgain(t *testing.T) {
+	const answer = 2 * far
+	for _, test := range []struct{ before, busy int }{{0, 1}, {0, 2}, {1, 2}, {2, 1}, {2, 2}, {2, 5}} {
+		t.Run(fmt.Sprintf("%d rounds, then %d", test.before, test.busy), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := newLimiter(0)
+				l.answered(answer)
+				roundsOf(l, test.before, 4<<10, func(int) time.Duration { return answer })
+				_, before := l.stats()
+				roundsOf(l, test.busy, 4<<10, func(int) time.Duration { return strain*answer + 1 })
+				_, limit := l.stats()
+				if limit > before || limit < farLimit {
+					t.Errorf("the limit is %d while connections are being made, want %d to %d", limit, farLimit, before)
+				}
+				roundsOf(l, 20, 4<<10, func(int) time.Duration { return answer })
+				if _, limit := l.stats(); limit != mostLimit {
+					t.Errorf("the limit is %d at last, want %d", limit, mostLimit)
+				}
+			})
+		})
+	}
+}
+
+// TestLimitersShareAFullServer that is far away: a few more requests than it takes at once
+// wait for each other, which is no reason to ask for nearly none, nor is what others ask for.
+func TestLimitersShareAFullServer(t *testing.T) {
+	const n, answer = 3000, 2 * far
+	for _, test := range []struct{ places, writers int }{{17, 1}, {20, 1}, {24, 1}, {64, 1}, {64, 2}, {64, 3}, {64, 4}} {
+		t.Run(fmt.Sprintf("%d places, %d Writers", test.places, test.writers), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx := context.Background()
+				places := make(chan struct{}, test.places)
+				began := time.Now()
+				var all sync.WaitGroup
+				for range test.writers {
+					l := newLimiter(0)
+					l.answered(answer)
+					all.Go(func() {
+						for range n {
+							if err := l.acquire(ctx, false); err != nil {
+								t.Error(err)
+							}
+							all.Go(func() {
+								begun := time.Now()
+								places <- struct{}{}
+								time.Sleep(answer) // of the bubble's clock
+								<-places
+								l.release(succeeded, sample{begun: begun, bytes: 4 << 10, took: time.Since(begun)})
+							})
+						}
+					})
+				}
+				all.Wait()
+				least := time.Duration(test.writers) * n * answer / time.Duration(test.places)
+				if took := time.Since(began); took > least+least/3 {
+					t.Errorf("it took %v, want about %v", took, least)
 				}
 			})
 		})
