@@ -54,9 +54,10 @@ type limiter struct {
 	urgent   []chan struct{}
 
 	far     bool
-	doubted bool          // the few requests of the first limit waited for each other
-	distant bool          // more than these did not, and later did
+	doubted bool          // farLimit requests were late
+	distant bool          // more than these were in time, and later were not
 	answer  time.Duration // to a request of no size, the shortest
+	usual   time.Duration // to a small one that waits for no other, if it is far
 	lastCut time.Time     // zero: nothing was refused lately
 	before  float64       // the limit before the first cut
 	pause   time.Duration // the last one
@@ -68,6 +69,7 @@ type limiter struct {
 	level level
 	last  level   // the one before, to go back to
 	rise  level   // the one that has paid, while the one before is looked at once more
+	late  level   // the one whose requests were late, while fewer are looked at
 	found float64 // the pace at the limit that was found last
 }
 
@@ -87,6 +89,9 @@ type level struct {
 	busy    time.Duration
 	counted time.Time
 }
+
+// mean is how long a request took.
+func (v level) mean() time.Duration { return v.took / time.Duration(max(v.count, 1)) }
 
 // pace is the bytes per second that all requests together make: one request's,
 // as often as there were requests in flight on average.
@@ -204,7 +209,7 @@ func (l *limiter) release(r result, s sample) {
 
 // probeAnew begins to look for the limit again.
 func (l *limiter) probeAnew(now time.Time) {
-	l.probing, l.doubted, l.lastCut, l.before = true, false, time.Time{}, 0
+	l.probing, l.lastCut, l.before = true, time.Time{}, 0
 	l.last, l.rise = level{}, level{}
 	l.begin(now)
 }
@@ -260,6 +265,7 @@ func (l *limiter) answered(took time.Duration) {
 		return
 	}
 	l.far, l.timed, l.doubted = true, true, false
+	l.usual, l.late = took, level{}
 	l.limit = min(l.most, farLimit)
 	l.last, l.rise = level{}, level{}
 	l.begin(time.Now())
@@ -315,43 +321,65 @@ func (l *limiter) probe(s sample, now time.Time) {
 
 // judge sets the limit by how long small requests take. One more may be in flight with every
 // one that was answered as quickly as the distance allows, as in TCP's slow start: requests
-// that mostly wait do not have to be measured to see that twice as many do twice as much. Where
-// they wait for each other, as many are enough as would take strain times as long. That ends
-// when the server asks to slow down, or with the first large request: those fill a line.
+// that mostly wait do not have to be measured to see that twice as many do twice as much. That
+// ends when the server asks to slow down, or with the first large request: those fill a line.
 func (l *limiter) judge(s sample, now time.Time) {
-	soon := strain * l.answer
+	soon := strain * l.usual
 	if l.distant { // they have waited for each other: what is neither soon nor late changes nothing
-		soon -= l.answer / 2
+		soon -= l.usual / 2
 	}
-	if l.level.full && s.took <= soon {
+	if l.level.full && s.took <= soon && l.late.limit == 0 {
 		l.limit = min(l.most, l.limit+1)
 	}
-	if !l.level.add(s) || l.level.count < int(l.level.limit) {
-		return
+	if l.level.add(s) && l.level.count >= int(l.level.limit) {
+		l.judged()
+		l.begin(now)
 	}
-	switch {
-	case !l.warm:
-		l.warm = true
-	case l.strained():
-		l.fewer()
-	}
-	l.begin(now)
 }
 
-// fewer answers to small requests that wait for each other. If as few do so as a distance is
-// given at first, more have never been in time, and a second look says the same, it is none.
-func (l *limiter) fewer() {
+// judged draws its conclusion from a whole level. Requests that take long wait for each other
+// or always do: fewer of them tell, which take as many times less, or as long. That the first
+// few are late for a moment says nothing: they are looked at twice.
+func (l *limiter) judged() {
+	v, late := l.level, l.late
+	if !l.warm {
+		l.warm = true
+		return
+	}
+	l.late = level{}
 	switch {
+	case late.limit > v.limit && 2*v.mean().Seconds() > late.mean().Seconds()*(1+v.limit/late.limit): // nearer to as long
+		l.usual = v.mean()
+		l.limit = max(l.limit, farLimit)
+	case v.limit < farLimit && l.distant:
+		l.limit = farLimit // others ask as well
+	case v.limit < farLimit:
+		l.fewer()
+	case !l.strained():
+		l.usual = max(l.answer, min(l.usual, v.mean()))
+		l.doubted = false
 	case l.limit > farLimit:
-		l.limit, l.distant = max(farLimit, math.Floor(l.limit*l.level.inTime(l.answer))), true
-	case l.distant: // others ask as well
+		l.fewer()
+		l.late = v
 	case !l.doubted:
 		l.doubted = true
 	default:
+		l.limit, l.late, l.doubted = farLimit/2, v, false
+	}
+}
+
+// fewer answers to small requests that wait for each other: as many do that take strain times
+// as long as one. If the few that a distance is given at first are too many, it is none.
+func (l *limiter) fewer() {
+	switch {
+	case l.limit > farLimit:
+		l.limit = max(farLimit, math.Floor(l.limit*strain*l.usual.Seconds()/l.level.mean().Seconds()))
+		l.distant = true
+	case !l.distant:
 		l.limit, l.far, l.timed = leastLimit, false, false
 	}
 	l.last, l.rise = level{}, level{}
-	l.warm = false // what was begun before is in flight yet, and would be counted
+	l.warm = l.timed // else what was begun before is in flight yet, and would be counted
 }
 
 // looked ends the second look at a level after the one above it seemed to pay, which is
@@ -374,12 +402,7 @@ func (l *limiter) looked() bool {
 // ask for more.
 func (l *limiter) strained() bool {
 	v := l.level
-	return v.work < int64(v.count)*(perRequest+tiny) && v.inTime(l.answer) < 1
-}
-
-// inTime is how many times as many requests would not be strained, if they wait for each other.
-func (v level) inTime(answer time.Duration) float64 {
-	return strain * float64(v.count) * answer.Seconds() / max(v.took, 1).Seconds()
+	return v.work < int64(v.count)*(perRequest+tiny) && v.mean() > strain*l.usual
 }
 
 // next is the limit to try after this one: few are tried at first, for their memory.
