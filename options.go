@@ -167,8 +167,8 @@ func WithObjectInput(f func(*s3.CreateMultipartUploadInput)) Option {
 // KiB, of a Read that does not return when its Write is cancelled. On Linux the
 // bodies stand beside Go's heap, in pages that [runtime/debug.SetMemoryLimit] does not know of:
 // such a limit (GOMEMLIMIT) is best set to what the program may take less this budget.
-// The system's buffers of connections are beside it too: on Linux some 100 KiB for each, beyond
-// what is on its way; elsewhere as much as the system gives them.
+// The system's buffers of connections are beside it too: on Linux, of those that the Writer makes,
+// some 100 KiB for each, beyond what is on its way; else as much as the system gives them.
 // [WithPool] is for several Writers.
 func WithMemory(bytes int64) Option {
 	return func(o *options) { o.set("WithMemory"); o.memory = bytes }

@@ -48,14 +48,14 @@ type limiter struct {
 	limit    float64
 	most     float64
 	probing  bool
-	timed    bool // probing, and small requests are judged by how long each takes
+	timed    bool // probing, without an end of its own: small requests are judged by how long each takes
 	inFlight int
 	queue    []chan struct{}
 	urgent   []chan struct{}
 
 	far     bool
-	doubted bool          // farLimit requests were late
-	distant bool          // more than these were in time, and later were not
+	doubted bool          // farLimit requests were late in the last level
+	distant bool          // it is no machine nearby without a moment to spare: more than farLimit came to be asked for
 	answer  time.Duration // to a request of no size, the shortest
 	usual   time.Duration // to a small one that waits for no other, if it is far
 	lastCut time.Time     // zero: nothing was refused lately
@@ -296,14 +296,15 @@ func (l *limiter) probe(s sample, now time.Time) {
 	again := l.looked()
 	pace, last := l.level.pace(), l.last.pace()
 	pays := pace >= l.gain()*last
+	late := l.far && !l.distant && l.strained()
 	switch {
 	case !l.warm:
 		l.warm = true // the first requests were those of fresh connections
-	case l.far && l.strained() && l.last.limit == 0:
+	case late && l.last.limit == 0:
 		l.fewer()
 	case pays && !again && l.limit == leastLimit && l.last.limit > 0:
 		l.rise, l.limit = l.level, l.last.limit
-	case pays && !(l.far && l.strained()):
+	case pays && !late:
 		l.last = l.level
 		l.limit = min(l.most, l.next())
 		l.probing = l.limit > l.last.limit
@@ -322,10 +323,11 @@ func (l *limiter) probe(s sample, now time.Time) {
 // judge sets the limit by how long small requests take. One more may be in flight with every
 // one that was answered as quickly as the distance allows, as in TCP's slow start: requests
 // that mostly wait do not have to be measured to see that twice as many do twice as much. That
-// ends when the server asks to slow down, or with the first large request: those fill a line.
+// ends when the server asks to slow down or turns out to be near, or with the first large
+// request: those fill a line.
 func (l *limiter) judge(s sample, now time.Time) {
 	soon := strain * l.usual
-	if l.distant { // they have waited for each other: what is neither soon nor late changes nothing
+	if l.distant { // from here on the limit stays where requests take 1.5 to 2 times as long as usual
 		soon -= l.usual / 2
 	}
 	if l.level.full && s.took <= soon && l.late.limit == 0 {
@@ -355,7 +357,7 @@ func (l *limiter) judged() {
 		l.limit = farLimit // others ask as well
 	case v.limit < farLimit:
 		l.fewer()
-	case !l.strained():
+	case !v.full || !l.strained():
 		l.usual = max(l.answer, min(l.usual, v.mean()))
 		l.doubted = false
 	case l.limit > farLimit:
@@ -376,7 +378,7 @@ func (l *limiter) fewer() {
 		l.limit = max(farLimit, math.Floor(l.limit*strain*l.usual.Seconds()/l.level.mean().Seconds()))
 		l.distant = true
 	case !l.distant:
-		l.limit, l.far, l.timed = leastLimit, false, false
+		l.limit, l.far, l.timed = min(l.most, leastLimit), false, false
 	}
 	l.last, l.rise = level{}, level{}
 	l.warm = l.timed // else what was begun before is in flight yet, and would be counted
@@ -402,7 +404,7 @@ func (l *limiter) looked() bool {
 // ask for more.
 func (l *limiter) strained() bool {
 	v := l.level
-	return v.work < int64(v.count)*(perRequest+tiny) && v.mean() > strain*l.usual
+	return v.work <= int64(v.count)*(perRequest+tiny) && v.mean() > strain*l.usual
 }
 
 // next is the limit to try after this one: few are tried at first, for their memory.

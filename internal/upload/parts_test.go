@@ -504,6 +504,70 @@ func TestLimiterRampsUpAgain(t *testing.T) {
 	}
 }
 
+// TestLimiterKeepsWhatIsNeeded of as many requests as wait for each other: as many as take
+// twice as long as one. Those of somebody who has few at a time do not wait for each other.
+func TestLimiterKeepsWhatIsNeeded(t *testing.T) {
+	const answer = 2 * far
+	for _, test := range []struct {
+		name  string
+		few   int
+		bytes int64
+		took  time.Duration
+		want  int
+	}{
+		{"late", mostLimit, 4 << 10, 3 * answer, mostLimit * 2 / 3},
+		{"late, of the largest of the small", mostLimit, tiny, 3 * answer, mostLimit * 2 / 3},
+		{"few and late", 8, 4 << 10, 3 * answer, mostLimit},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := newLimiter(0)
+				l.answered(answer)
+				roundsOf(l, 10, 4<<10, func(int) time.Duration { return answer })
+				for done := 0; done < mostLimit; done += test.few {
+					for range test.few {
+						l.acquire(context.Background(), false)
+					}
+					time.Sleep(test.took) // of the bubble's clock
+					for range test.few {
+						l.release(succeeded, sample{bytes: test.bytes, took: test.took})
+					}
+				}
+				if _, limit := l.stats(); limit != test.want {
+					t.Errorf("the limit is %d, want %d", limit, test.want)
+				}
+			})
+		})
+	}
+}
+
+// TestLimiterRampsUpOnDemand only.
+func TestLimiterRampsUpOnDemand(t *testing.T) {
+	l := newLimiter(0)
+	l.answered(2 * far)
+	for range 1000 {
+		l.acquire(context.Background(), false)
+		l.release(succeeded, sample{bytes: 4 << 10, took: 2 * far})
+	}
+	if _, limit := l.stats(); limit != farLimit {
+		t.Errorf("the limit is %d of one request at a time, want %d", limit, farLimit)
+	}
+}
+
+// TestLimiterKeepsItsBoundOverADistance too, behind a refusal.
+func TestLimiterKeepsItsBoundOverADistance(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLimiter(2)
+		l.cut(sample{begun: time.Now()}, time.Now())
+		time.Sleep(time.Minute)
+		roundsOf(l, 10, 4<<10, func(int) time.Duration { return far })
+		l.answered(far)
+		if peak := roundsOf(l, 40, 4<<10, func(n int) time.Duration { return time.Duration(n) * 4 * far }); peak > 2 {
+			t.Errorf("the limit was %d, the bound is 2", peak)
+		}
+	})
+}
+
 // TestLimiterOfAServerThatGetsSlow asks for no less: fewer requests would not be quicker.
 func TestLimiterOfAServerThatGetsSlow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -514,6 +578,81 @@ func TestLimiterOfAServerThatGetsSlow(t *testing.T) {
 			if _, limit := l.stats(); limit != mostLimit {
 				t.Errorf("the limit is %d after requests of %v, want %d", limit, took, mostLimit)
 			}
+		}
+	})
+}
+
+// serve has 600 callers send requests through l for as long as this, one after the other
+// each, that take as long as took has it; those of a refused time are refused. It returns how
+// many were answered.
+func serve(l *limiter, total time.Duration, took func() time.Duration, refused func(at time.Duration) bool) (n int) {
+	ctx, cancel := context.WithTimeout(context.Background(), total)
+	defer cancel()
+	began := time.Now()
+	var mu sync.Mutex
+	var all sync.WaitGroup
+	for range 600 {
+		all.Go(func() {
+			for l.acquire(ctx, false) == nil {
+				mu.Lock()
+				d := took()
+				mu.Unlock()
+				begun := time.Now()
+				r := succeeded
+				if refused(begun.Sub(began)) {
+					r = throttled
+				}
+				time.Sleep(d) // of the bubble's clock
+				l.release(r, sample{begun: begun, bytes: 4 << 10, took: d})
+				mu.Lock()
+				if r == succeeded {
+					n++
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	all.Wait()
+	return n
+}
+
+func never(time.Duration) bool { return false }
+
+// TestLimiterOfAnswersThatSpread, as those of S3 do, without any that waits for another: many
+// take more than twice as long as the shortest.
+func TestLimiterOfAnswersThatSpread(t *testing.T) {
+	for _, sigma := range []float64{0.3, 0.5, 0.7, 1} {
+		t.Run(fmt.Sprint(sigma), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				rng := rand.New(rand.NewPCG(1, 2))
+				l := newLimiter(0)
+				l.answered(far + time.Millisecond)
+				n := serve(l, 5*time.Second, func() time.Duration {
+					return far + time.Duration(math.Exp(sigma*rng.NormFloat64())*float64(2*far))
+				}, never)
+				if _, limit := l.stats(); limit != mostLimit {
+					t.Errorf("the limit is %d after %d requests, want %d", limit, n, mostLimit)
+				}
+			})
+		})
+	}
+}
+
+// TestLimiterIsNotWornDown by refusals now and then of a server that has become slow: it always
+// comes back to many requests.
+func TestLimiterIsNotWornDown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLimiter(0)
+		l.answered(2 * far)
+		began := time.Now()
+		serve(l, time.Minute, func() time.Duration {
+			if time.Since(began) < time.Second {
+				return 2 * far
+			}
+			return 5 * far
+		}, func(at time.Duration) bool { return at%(5*time.Second) > 4800*time.Millisecond && at < 50*time.Second })
+		if _, limit := l.stats(); limit < mostLimit/2 {
+			t.Errorf("the limit is %d ten seconds after the last refusal, want %d or more", limit, mostLimit/2)
 		}
 	})
 }
