@@ -264,7 +264,7 @@ func (l *limiter) answered(took time.Duration) {
 	if l.far || !l.probing || l.limit >= farLimit {
 		return
 	}
-	l.far, l.timed, l.doubted = true, true, false
+	l.far, l.timed, l.doubted = true, l.most >= farLimit, false
 	l.usual, l.late = took, level{}
 	l.limit = min(l.most, farLimit)
 	l.last, l.rise = level{}, level{}

@@ -554,18 +554,31 @@ func TestLimiterRampsUpOnDemand(t *testing.T) {
 	}
 }
 
-// TestLimiterKeepsItsBoundOverADistance too, behind a refusal.
+// TestLimiterKeepsItsBoundOverADistance too, behind a refusal: no more than that, and no less
+// without a reason.
 func TestLimiterKeepsItsBoundOverADistance(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		l := newLimiter(2)
-		l.cut(sample{begun: time.Now()}, time.Now())
-		time.Sleep(time.Minute)
-		roundsOf(l, 10, 4<<10, func(int) time.Duration { return far })
-		l.answered(far)
-		if peak := roundsOf(l, 40, 4<<10, func(n int) time.Duration { return time.Duration(n) * 4 * far }); peak > 2 {
-			t.Errorf("the limit was %d, the bound is 2", peak)
-		}
-	})
+	for _, test := range []struct {
+		bound, least int
+		took         func(inFlight int) time.Duration
+	}{
+		{2, 1, func(n int) time.Duration { return time.Duration(n) * 4 * far }},
+		{12, 12, func(int) time.Duration { return far }},
+		{64, 64, func(int) time.Duration { return far }},
+	} {
+		t.Run(fmt.Sprint(test.bound), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := newLimiter(test.bound)
+				l.cut(sample{begun: time.Now()}, time.Now())
+				time.Sleep(time.Minute)
+				roundsOf(l, 1, 4<<10, func(int) time.Duration { return far })
+				l.answered(far)
+				peak := roundsOf(l, 40, 4<<10, test.took)
+				if _, limit := l.stats(); peak > test.bound || limit < test.least {
+					t.Errorf("the limit was %d and is %d, want %d at most and %d at least", peak, limit, test.bound, test.least)
+				}
+			})
+		})
+	}
 }
 
 // TestLimiterOfAServerThatGetsSlow asks for no less: fewer requests would not be quicker.
