@@ -175,7 +175,6 @@ func (l *limiter) release(r result, s sample) {
 		l.cut(s, now)
 	case r != succeeded:
 	case l.timed && s.took > 0 && s.bytes <= tiny:
-		l.pause = 0
 		l.judge(s, now)
 	case l.timed && s.took > 0:
 		l.timed = false
@@ -296,15 +295,15 @@ func (l *limiter) probe(s sample, now time.Time) {
 	again := l.looked()
 	pace, last := l.level.pace(), l.last.pace()
 	pays := pace >= l.gain()*last
-	late := l.far && !l.distant && l.strained()
+	wait := l.far && !l.distant && l.strained()
 	switch {
 	case !l.warm:
 		l.warm = true // the first requests were those of fresh connections
-	case late && l.last.limit == 0:
+	case wait && l.last.limit == 0:
 		l.fewer()
 	case pays && !again && l.limit == leastLimit && l.last.limit > 0:
 		l.rise, l.limit = l.level, l.last.limit
-	case pays && !late:
+	case pays && !wait:
 		l.last = l.level
 		l.limit = min(l.most, l.next())
 		l.probing = l.limit > l.last.limit
@@ -380,8 +379,6 @@ func (l *limiter) fewer() {
 	case !l.distant:
 		l.limit, l.far, l.timed = min(l.most, leastLimit), false, false
 	}
-	l.last, l.rise = level{}, level{}
-	l.warm = l.timed // else what was begun before is in flight yet, and would be counted
 }
 
 // looked ends the second look at a level after the one above it seemed to pay, which is

@@ -541,6 +541,130 @@ func TestLimiterKeepsWhatIsNeeded(t *testing.T) {
 	}
 }
 
+// TestLimiterOfSmallRequestsRoundByRound is what it makes of how long those of each round
+// take, as a multiple of the answer.
+func TestLimiterOfSmallRequestsRoundByRound(t *testing.T) {
+	const answer = 2 * far
+	for _, test := range []struct {
+		name  string
+		took  []int
+		limit []int // behind each round
+	}{
+		{"in time", []int{1, 1, 1, 1, 1}, []int{64, 128, 256, 384, 384}},
+		{"late for a moment", []int{3, 3, 1}, []int{32, 32, 64}},
+		{"always late", []int{3, 3, 3, 3, 3, 3}, []int{32, 32, 16, 32, 64, 128}},
+		{"few are in time", []int{3, 3, 3, 1}, []int{32, 32, 16, 3}},
+		{"late behind the first", []int{1, 3}, []int{64, 42}},
+		{"late once", []int{1, 1, 1, 1, 3, 1, 1}, []int{64, 128, 256, 384, 256, 256, 384}},
+		{"late again, and then not", []int{1, 1, 1, 1, 8, 8, 1, 1, 3}, []int{64, 128, 256, 384, 96, 96, 192, 384, 256}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := newLimiter(0)
+				l.answered(answer)
+				for i, times := range test.took {
+					roundsOf(l, 1, 4<<10, func(int) time.Duration { return time.Duration(times) * answer })
+					if _, limit := l.stats(); limit != test.limit[i] {
+						t.Fatalf("the limit is %d behind round %d, want %d", limit, i+1, test.limit[i])
+					}
+				}
+			})
+		})
+	}
+}
+
+// TestLimiterForgetsADoubt where few requests, which have no need of as many, were in time.
+func TestLimiterForgetsADoubt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const answer = 2 * far
+		l := newLimiter(0)
+		l.answered(answer)
+		late := func(int) time.Duration { return 3 * answer }
+		roundsOf(l, 2, 4<<10, late)
+		for range farLimit {
+			l.acquire(context.Background(), false)
+			time.Sleep(answer) // of the bubble's clock
+			l.release(succeeded, sample{bytes: 4 << 10, took: answer})
+		}
+		roundsOf(l, 1, 4<<10, late)
+		if _, limit := l.stats(); limit != farLimit {
+			t.Errorf("the limit is %d, want %d", limit, farLimit)
+		}
+	})
+}
+
+// TestLimiterComesBackFromAFullServer that is slow, and not full, later.
+func TestLimiterComesBackFromAFullServer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const answer = 2 * far
+		l := newLimiter(0)
+		l.answered(answer)
+		roundsOf(l, 5, 4<<10, func(int) time.Duration { return answer })
+		for range 8 { // there are places for four
+			roundsOf(l, 1, 4<<10, func(n int) time.Duration { return time.Duration(n) * answer / 4 })
+			if _, limit := l.stats(); limit == farLimit/2 {
+				break
+			}
+		}
+		roundsOf(l, 1, 4<<10, func(n int) time.Duration { return time.Duration(n) * answer / 4 })
+		if _, limit := l.stats(); limit != farLimit {
+			t.Errorf("the limit is %d where fewer take as many times less, want %d", limit, farLimit)
+		}
+		roundsOf(l, 20, 4<<10, func(int) time.Duration { return 20 * answer })
+		if _, limit := l.stats(); limit != mostLimit {
+			t.Errorf("the limit is %d at last, want %d", limit, mostLimit)
+		}
+	})
+}
+
+// TestLimiterMeasuresADistantServer that gets slow behind a refusal: it is asked for more as
+// long as that pays.
+func TestLimiterMeasuresADistantServer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const answer = 2 * far
+		l := newLimiter(0)
+		l.answered(answer)
+		roundsOf(l, 4, 4<<10, func(int) time.Duration { return answer })
+		roundsOf(l, 1, 4<<10, func(int) time.Duration { return 3 * answer })
+		l.cut(sample{begun: time.Now()}, time.Now())
+		time.Sleep(calm) // of the bubble's clock
+		roundsOf(l, 20, 4<<10, func(int) time.Duration { return 20 * answer })
+		if _, limit := l.stats(); limit != mostLimit {
+			t.Errorf("the limit is %d, want %d", limit, mostLimit)
+		}
+	})
+}
+
+// TestLimiterBeginsALevel where it stops to judge requests by how long each takes: what is
+// measured next is measured at the limit as it is.
+func TestLimiterBeginsALevel(t *testing.T) {
+	for name, end := range map[string]func(*limiter){
+		"a large request": func(l *limiter) { l.release(succeeded, sample{bytes: 8 << 20, took: 2 * far}) },
+		"near after all":  func(l *limiter) { l.answered(far - 1) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := newLimiter(0)
+				l.answered(2 * far)
+				for range farLimit {
+					l.acquire(context.Background(), false)
+				}
+				time.Sleep(2 * far) // of the bubble's clock
+				for range farLimit / 2 {
+					l.release(succeeded, sample{bytes: 4 << 10, took: 2 * far})
+				}
+				if l.level.count == 0 {
+					t.Error("nothing was measured")
+				}
+				end(l)
+				if l.timed || l.level.limit != l.limit || l.level.count != 0 {
+					t.Errorf("%d requests were measured of %v at once, and the limit is %v", l.level.count, l.level.limit, l.limit)
+				}
+			})
+		})
+	}
+}
+
 // TestLimiterRampsUpOnDemand only.
 func TestLimiterRampsUpOnDemand(t *testing.T) {
 	l := newLimiter(0)
@@ -558,12 +682,12 @@ func TestLimiterRampsUpOnDemand(t *testing.T) {
 // without a reason.
 func TestLimiterKeepsItsBoundOverADistance(t *testing.T) {
 	for _, test := range []struct {
-		bound, least int
-		took         func(inFlight int) time.Duration
+		bound, least, last int
+		took               func(inFlight int) time.Duration
 	}{
-		{2, 1, func(n int) time.Duration { return time.Duration(n) * 4 * far }},
-		{12, 12, func(int) time.Duration { return far }},
-		{64, 64, func(int) time.Duration { return far }},
+		{2, 1, 1, func(n int) time.Duration { return time.Duration(n) * 4 * far }},
+		{12, 12, 12, func(int) time.Duration { return far }},
+		{64, 32, 64, func(int) time.Duration { return far }},
 	} {
 		t.Run(fmt.Sprint(test.bound), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -572,9 +696,14 @@ func TestLimiterKeepsItsBoundOverADistance(t *testing.T) {
 				time.Sleep(time.Minute)
 				roundsOf(l, 1, 4<<10, func(int) time.Duration { return far })
 				l.answered(far)
-				peak := roundsOf(l, 40, 4<<10, test.took)
-				if _, limit := l.stats(); peak > test.bound || limit < test.least {
-					t.Errorf("the limit was %d and is %d, want %d at most and %d at least", peak, limit, test.bound, test.least)
+				for range 40 {
+					roundsOf(l, 1, 4<<10, test.took)
+					if _, limit := l.stats(); limit > test.bound || limit < test.least {
+						t.Fatalf("the limit is %d, want %d at most and %d at least", limit, test.bound, test.least)
+					}
+				}
+				if _, limit := l.stats(); limit < test.last {
+					t.Errorf("the limit is %d at last, want %d", limit, test.last)
 				}
 			})
 		})

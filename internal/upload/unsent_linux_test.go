@@ -27,7 +27,7 @@ func TestLittleIsUnsent(t *testing.T) {
 	chunk := make([]byte, 16<<10)
 	const siocOutQNSD = 0x894b // bytes that were not sent yet
 	taken, unsent := 0, int32(0)
-	var known syscall.Errno
+	var asked syscall.Errno
 	err = raw.Write(func(fd uintptr) bool {
 		for {
 			n, err := syscall.Write(int(fd), chunk)
@@ -43,14 +43,14 @@ func TestLittleIsUnsent(t *testing.T) {
 			}
 			taken += n
 		}
-		_, _, known = syscall.Syscall(syscall.SYS_IOCTL, fd, siocOutQNSD, uintptr(unsafe.Pointer(&unsent)))
+		_, _, asked = syscall.Syscall(syscall.SYS_IOCTL, fd, siocOutQNSD, uintptr(unsafe.Pointer(&unsent)))
 		return true
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if known != 0 {
-		t.Skipf("this system does not say what it has not sent: %v", known)
+	if asked != 0 {
+		t.Skipf("this system does not say what it has not sent: %v", asked)
 	}
 	t.Logf("%d KiB taken, %d not sent", taken>>10, unsent>>10)
 	const packet = 64 << 10 // is filled up
